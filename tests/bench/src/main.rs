@@ -1,0 +1,76 @@
+//! Measures doorman beside nginx, haproxy and caddy.
+//!
+//! One proxy at a time runs alone on core 0; this program is the client and the upstream, both on one thread on
+//! core 1. The proxies take turns (A B C D, A B C D, …) so that a machine that changes its mind about its clock
+//! hurts them all alike, and the median of the rounds is printed. What is compared is the CPU time the proxy's
+//! own clock counted, over the work that the client has seen complete with the right bytes; a wrong byte makes
+//! the cell void. No timing passes or fails.
+//!
+//! `args` what to measure · `rows` the rows · `proxies` the four, started and stopped · `load` the clients · `meter` their count and the proxy's clock ·
+//! `memory` the rows that weigh · `upstream` what answers behind the proxy · `conn` HTTP/1.1 as both need it ·
+//! `cycle` the bytes · `directory` an ACME server that stalls · `machine` clocks, cores, /proc · `table` Markdown.
+
+mod args;
+mod conn;
+mod cycle;
+mod directory;
+mod load;
+mod machine;
+mod memory;
+mod meter;
+mod proxies;
+mod rig;
+mod rows;
+mod table;
+mod tls;
+mod upstream;
+mod websocket;
+
+use std::path::Path;
+
+use anyhow::Context;
+use tokio::task::LocalSet;
+
+use crate::args::Args;
+use crate::rig::Rig;
+use crate::table::Table;
+
+fn main() -> anyhow::Result<()> {
+    let Some(args) = Args::from_command_line()? else {
+        print!("{}", args::USAGE);
+        return Ok(());
+    };
+    machine::run_on(machine::Core::Load)
+        .context("two cores are needed: one for the proxy, one for the load")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let table = LocalSet::new().block_on(&runtime, measure(&args))?;
+    let text = table.to_markdown();
+    println!("{text}");
+    let kept = Path::new("target/bench/table.md");
+    std::fs::create_dir_all("target/bench")
+        .and_then(|()| std::fs::write(kept, text))
+        .with_context(|| kept.display().to_string())
+}
+
+async fn measure(args: &Args) -> anyhow::Result<Table> {
+    let rig = Rig::build(args).await?;
+    let mut table = Table::new(machine::describe(args)?);
+    for row in &args.rows {
+        for round in 1..=args.rounds {
+            for &proxy in &args.proxies {
+                let outcome = rows::measure(row, &rig, proxy).await;
+                eprintln!(
+                    "{} {round}/{} {}: {}",
+                    row.key,
+                    args.rounds,
+                    proxy.name(),
+                    table::brief(row, &outcome)
+                );
+                table.enter(row, proxy, outcome);
+            }
+        }
+    }
+    Ok(table)
+}
