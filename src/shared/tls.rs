@@ -23,3 +23,10 @@ impl ResolvesServerCert for Served {
         self.0.load().as_ref().clone()
     }
 }
+
+/// The fingerprint of a certificate: the SHA-256 of its DER bytes.
+#[must_use]
+pub fn sha256(der: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}

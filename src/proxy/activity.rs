@@ -1,0 +1,266 @@
+//! What a client connection is doing, and until when it may.
+//!
+//! One deadline a connection, moved by what happens on it; no request arms a timer of its own.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::stream::Stream;
+use crate::config::Limits;
+
+/// Where a connection stands; each phase has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between requests: `idle_timeout`.
+    Idle,
+    /// A request head has begun: `header_timeout` for the whole of it.
+    Head,
+    /// A request body is coming: `body_timeout` between two pieces.
+    Upload,
+    /// The request has been sent on: the upstream's `response_timeout`.
+    Waiting,
+    /// The response is being written: `body_timeout` between two pieces.
+    Download,
+    /// The response is complete, but not all of it has left.
+    Flushing,
+}
+
+/// The state of one client connection, shared by its socket, its requests and the task that drives it.
+#[derive(Debug)]
+pub(super) struct Activity {
+    phase: Cell<Phase>,
+    deadline: Cell<Instant>,
+    limits: Rc<Limits>,
+    /// The task, to be woken when the worker drains.
+    task: RefCell<Option<Waker>>,
+    draining: Cell<bool>,
+    /// The end of the connection is the only end that the response in progress has.
+    close_delimited: Cell<bool>,
+    /// Requests of an HTTP/2 connection: open, and those of them without a response head yet.
+    streams: Cell<(u32, u32)>,
+}
+
+/// A request of an HTTP/2 connection, from its head to the end of its response.
+#[derive(Debug)]
+pub(super) struct OpenStream {
+    activity: Rc<Activity>,
+    answered: bool,
+}
+
+impl Activity {
+    /// A connection that has just been accepted.
+    pub(super) fn new(limits: Rc<Limits>) -> Rc<Self> {
+        let deadline = Cell::new(Instant::now() + limits.idle_timeout);
+        Rc::new(Self {
+            phase: Cell::new(Phase::Idle),
+            deadline,
+            limits,
+            task: RefCell::new(None),
+            draining: Cell::new(false),
+            close_delimited: Cell::new(false),
+            streams: Cell::new((0, 0)),
+        })
+    }
+
+    /// One more request on an HTTP/2 connection.
+    pub(super) fn open_stream(self: &Rc<Self>) -> OpenStream {
+        let (open, unanswered) = self.streams.get();
+        self.set_streams(open + 1, unanswered + 1);
+        OpenStream {
+            activity: Rc::clone(self),
+            answered: false,
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline.get()
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.deadline.get() <= Instant::now()
+    }
+
+    /// Whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        match self.phase.get() {
+            Phase::Idle | Phase::Head => false,
+            Phase::Upload | Phase::Waiting | Phase::Download | Phase::Flushing => true,
+        }
+    }
+
+    /// A request head was read; `body` says whether more of it comes.
+    pub(super) fn request_began(&self, body: bool) {
+        self.close_delimited.set(false);
+        if body {
+            self.enter(Phase::Upload, self.limits.body_timeout);
+        } else {
+            self.phase.set(Phase::Upload); // the deadline follows at once, in `request_sent`
+        }
+    }
+
+    /// The upstream has the whole request, and `limit` for its answer.
+    pub(super) fn request_sent(&self, limit: std::time::Duration) {
+        if self.phase.get() == Phase::Upload {
+            self.enter(Phase::Waiting, limit);
+        }
+    }
+
+    /// The response head is on its way.
+    pub(super) fn response_began(&self, close_delimited: bool) {
+        self.close_delimited.set(close_delimited);
+        self.enter(Phase::Download, self.limits.body_timeout);
+    }
+
+    /// The last piece of the response was handed to the socket.
+    pub(super) fn response_ended(&self) {
+        self.phase.set(Phase::Flushing);
+    }
+
+    /// Whether closing now would pass a truncated response off as a whole one.
+    pub(super) fn would_look_complete(&self) -> bool {
+        self.close_delimited.get() && self.phase.get() == Phase::Download
+    }
+
+    /// Remembers the task that drives the connection, and says whether it should come to an end.
+    pub(super) fn is_draining(&self, cx: &Context<'_>) -> bool {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        self.draining.get()
+    }
+
+    /// Asks the connection to end after the request that is under way.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// While an upstream thinks, its own time limit counts and not the connection's.
+    fn set_streams(&self, open: u32, unanswered: u32) {
+        self.streams.set((open, unanswered));
+        match (open, unanswered) {
+            (0, _) => self.enter(Phase::Idle, self.limits.idle_timeout),
+            (_, 0) => self.enter(Phase::Download, self.limits.body_timeout),
+            (_, _) => self.phase.set(Phase::Waiting),
+        }
+    }
+
+    fn enter(&self, phase: Phase, limit: std::time::Duration) {
+        self.phase.set(phase);
+        self.deadline.set(Instant::now() + limit);
+    }
+
+    fn read_some(&self) {
+        match self.phase.get() {
+            Phase::Idle => self.enter(Phase::Head, self.limits.header_timeout),
+            Phase::Upload => self.enter(Phase::Upload, self.limits.body_timeout),
+            Phase::Download if self.streams.get().0 > 0 => {
+                self.enter(Phase::Download, self.limits.body_timeout)
+            }
+            Phase::Head | Phase::Waiting | Phase::Download | Phase::Flushing => {}
+        }
+    }
+
+    fn wrote_some(&self) {
+        match self.phase.get() {
+            phase @ (Phase::Download | Phase::Flushing) => self.enter(phase, self.limits.body_timeout),
+            Phase::Idle | Phase::Head | Phase::Upload | Phase::Waiting => {}
+        }
+    }
+
+    fn flushed(&self) {
+        if self.phase.get() == Phase::Flushing {
+            self.enter(Phase::Idle, self.limits.idle_timeout);
+        }
+    }
+}
+
+impl OpenStream {
+    /// Its response head is on its way.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+        let (open, unanswered) = self.activity.streams.get();
+        self.activity.set_streams(open, unanswered - 1);
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let (open, unanswered) = self.activity.streams.get();
+        self.activity
+            .set_streams(open - 1, unanswered - u32::from(!self.answered));
+    }
+}
+
+/// A client's stream that tells its connection's [`Activity`] what happens on it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) stream: Stream,
+    pub(super) activity: Rc<Activity>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.read_some();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if polled.is_ready() {
+            self.activity.wrote_some();
+        }
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if polled.is_ready() {
+            self.activity.wrote_some();
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() {
+            self.activity.flushed();
+        }
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

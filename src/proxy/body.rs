@@ -1,0 +1,217 @@
+//! The bodies on both sides: what goes to the upstream, and what goes to the client.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::activity::{Activity, OpenStream};
+use super::pool::Lease;
+
+/// A request body on its way to the upstream.
+pub(super) enum RequestBody {
+    /// None.
+    Empty,
+    /// As the client sends it.
+    Relayed(Upload),
+}
+
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Relayed(_) => "Relayed",
+        })
+    }
+}
+
+/// A request body in transit.
+pub(super) struct Upload {
+    incoming: Incoming,
+    /// Closed until the upstream says 100: polling the body would say it to the client (RFC 9110 section 10.1.1).
+    gate: Option<Gate>,
+    /// Told when the body is complete; none with HTTP/2.
+    watcher: Option<(Rc<Activity>, Duration)>,
+}
+
+/// Opened by the upstream's `100 Continue`.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    /// Lets the body through.
+    pub(super) fn open(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Upload {
+    /// A body that `gate` may hold back; when it is complete the upstream has `response_timeout` to answer.
+    pub(super) fn new(
+        incoming: Incoming,
+        gate: Option<Gate>,
+        activity: Option<&Rc<Activity>>,
+        response_timeout: Duration,
+    ) -> Self {
+        Self {
+            incoming,
+            gate,
+            watcher: activity.map(|activity| (Rc::clone(activity), response_timeout)),
+        }
+    }
+
+    fn completed(&mut self) {
+        if let Some((activity, response_timeout)) = self.watcher.take() {
+            activity.request_sent(response_timeout);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self::Relayed(upload) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        if upload.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
+            return Poll::Pending; // the connection polls again after the answer that opens the gate
+        }
+        let polled = Pin::new(&mut upload.incoming).poll_frame(cx);
+        if upload.incoming.is_end_stream() || matches!(polled, Poll::Ready(None)) {
+            upload.completed();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Relayed(upload) => upload.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Relayed(upload) => upload.incoming.size_hint(),
+        }
+    }
+}
+
+/// A response body on its way to the client.
+pub(super) struct ResponseBody {
+    content: Content,
+    watcher: Option<Watcher>,
+}
+
+/// Who is told that a response is complete.
+pub(super) enum Watcher {
+    /// An HTTP/1 connection.
+    Connection(Rc<Activity>),
+    /// A request of an HTTP/2 connection, which ends with this.
+    #[expect(dead_code, reason = "its drop is what counts")]
+    Stream(OpenStream),
+}
+
+enum Content {
+    /// Ours, whole.
+    Whole(Option<Bytes>),
+    /// The upstream's, as it comes.
+    Relayed(Box<Download>),
+}
+
+struct Download {
+    incoming: Incoming,
+    lease: Lease,
+}
+
+impl ResponseBody {
+    /// A body of our own.
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        let content = Content::Whole((!bytes.is_empty()).then_some(bytes));
+        Self {
+            content,
+            watcher: None,
+        }
+    }
+
+    /// What the upstream sends; its connection goes back to the pool at the end.
+    pub(super) fn relayed(incoming: Incoming, lease: Lease) -> Self {
+        Self {
+            content: Content::Relayed(Box::new(Download { incoming, lease })),
+            watcher: None,
+        }
+    }
+
+    /// Tells `watcher` when the response is complete.
+    pub(super) fn watched_by(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
+    }
+
+    /// Whether only the end of the body can tell its length.
+    pub(super) fn is_open_ended(&self) -> bool {
+        self.size_hint().exact().is_none()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(Watcher::Connection(activity)) = &self.watcher
+            && self.is_end_stream()
+        {
+            activity.response_ended();
+        }
+    }
+}
+
+/// Why a response body ended early: its reader sees a cut connection.
+type Cut = Box<dyn std::error::Error + Send + Sync>;
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.get_mut().content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Relayed(download) => {
+                let Download { incoming, lease } = &mut **download;
+                lease
+                    .link()
+                    .poll_body(incoming, cx)
+                    .map(|frame| frame.map(|frame| frame.map_err(Cut::from)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Relayed(download) => download.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Relayed(download) => download.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Reaching an upstream.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::link::Link;
+use super::stream::Stream;
+use super::trust::{self, TrustError};
+use crate::config::{Address, Scheme, Upstream};
+
+/// Opens connections to one upstream.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tls: Option<TlsConnector>,
+}
+
+/// Why an upstream was not reached.
+#[derive(Debug, Error)]
+pub(super) enum ConnectError {
+    /// The name of its host has no address.
+    #[error("the upstream's host name could not be looked up")]
+    Lookup(#[source] io::Error),
+    /// The connection was refused or failed.
+    #[error("the upstream could not be connected to")]
+    Connect(#[source] io::Error),
+    /// TLS with it failed.
+    #[error("the TLS handshake with the upstream failed; is it https, and its certificate the expected one?")]
+    Handshake(#[source] io::Error),
+    /// Its host cannot be named in TLS.
+    #[error("the upstream's host is no name that TLS knows")]
+    ServerName(#[from] rustls::pki_types::InvalidDnsNameError),
+    /// HTTP could not begin.
+    #[error("the connection to the upstream could not be used")]
+    Http(#[source] hyper::Error),
+    /// `connect_timeout` was over.
+    #[error("the upstream did not accept the connection in time")]
+    TimedOut,
+}
+
+impl ConnectError {
+    /// Nobody listens there, for now.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Connect(error) => {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+                )
+            }
+            Self::Lookup(_) | Self::Handshake(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => {
+                false
+            }
+        }
+    }
+
+    /// Silence, as opposed to a refusal.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut)
+    }
+}
+
+impl Connector {
+    /// Reads what the scheme needs.
+    ///
+    /// # Errors
+    /// A CA file that cannot be used.
+    pub(super) fn new(scheme: &Scheme) -> Result<Self, TrustError> {
+        let tls = match scheme {
+            Scheme::Http => None,
+            Scheme::Https(trust) => Some(TlsConnector::from(Arc::new(trust::client_config(trust)?))),
+        };
+        Ok(Self { tls })
+    }
+
+    /// A connection that is ready for a request.
+    pub(super) async fn connect(&self, upstream: &Upstream) -> Result<Link, ConnectError> {
+        tokio::time::timeout(upstream.connect_timeout, async {
+            let stream = self.stream(&upstream.address).await?;
+            Link::open(stream).await.map_err(ConnectError::Http)
+        })
+        .await
+        .unwrap_or(Err(ConnectError::TimedOut))
+    }
+
+    async fn stream(&self, address: &Address) -> Result<Stream, ConnectError> {
+        match address {
+            Address::Unix(path) => unix(path).await,
+            Address::Tcp { host, port } => {
+                let tcp = tcp(host, *port).await?;
+                match &self.tls {
+                    None => Ok(Stream::Tcp(tcp)),
+                    Some(tls) => {
+                        let name = ServerName::try_from(host.clone())?;
+                        let stream = tls.connect(name, tcp).await.map_err(ConnectError::Handshake)?;
+                        Ok(Stream::TlsClient(Box::new(stream)))
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn unix(path: &PathBuf) -> Result<Stream, ConnectError> {
+    Ok(Stream::Unix(
+        UnixStream::connect(path).await.map_err(ConnectError::Connect)?,
+    ))
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let tcp = match host.parse::<IpAddr>() {
+        Ok(address) => TcpStream::connect(SocketAddr::new(address, port)).await,
+        Err(_) => {
+            let found = tokio::net::lookup_host((host, port))
+                .await
+                .map_err(ConnectError::Lookup)?;
+            TcpStream::connect(&found.collect::<Vec<_>>()[..]).await
+        }
+    }
+    .map_err(ConnectError::Connect)?;
+    // Small pieces go out at once; a socket that cannot be told so still works.
+    let _ = tcp.set_nodelay(true);
+    Ok(tcp)
+}

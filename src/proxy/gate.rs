@@ -1,0 +1,158 @@
+//! How many connections and tunnels may be open at once, over all workers. Asked when a connection is accepted and when
+//! one becomes a tunnel, never for a request.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::Limits;
+
+/// The counts that all workers share.
+#[derive(Debug)]
+pub(super) struct Gate {
+    max_connections: usize,
+    max_connections_per_ip: usize,
+    max_tunnels: usize,
+    connections: AtomicUsize,
+    tunnels: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    gate: Arc<Gate>,
+    /// Counted by address; not for loopback.
+    address: Option<IpAddr>,
+}
+
+/// A tunnel's place; given back when dropped.
+#[derive(Debug)]
+pub(super) struct TunnelPlace(Arc<Gate>);
+
+impl Gate {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            max_connections: limits.max_connections,
+            max_connections_per_ip: limits.max_connections_per_ip,
+            max_tunnels: limits.max_tunnels,
+            connections: AtomicUsize::new(0),
+            tunnels: AtomicUsize::new(0),
+            by_address: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// A place for a connection from `address`, if there is one.
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = Some(address.to_canonical()).filter(|address| !address.is_loopback());
+        if let Some(address) = address {
+            let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = by_address.entry(address).or_insert(0);
+            if *open >= self.max_connections_per_ip {
+                return None;
+            }
+            *open += 1;
+        }
+        let place = Place {
+            gate: Arc::clone(self),
+            address,
+        };
+        // Counted before it is compared, so that two workers cannot both take the last place.
+        let open = self.connections.fetch_add(1, Ordering::Relaxed);
+        (open < self.max_connections).then_some(place)
+    }
+
+    /// Whether another tunnel would find a place.
+    pub(super) fn may_tunnel(&self) -> bool {
+        self.tunnels.load(Ordering::Relaxed) < self.max_tunnels
+    }
+
+    /// A place for a tunnel.
+    pub(super) fn tunnel(self: &Arc<Self>) -> TunnelPlace {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        TunnelPlace(Arc::clone(self))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gate.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut by_address = self
+                .gate
+                .by_address
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(open) = by_address.get_mut(&address) {
+                *open -= 1;
+                if *open == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for TunnelPlace {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn gate() -> Arc<Gate> {
+        Gate::new(&Limits {
+            max_connections: 3,
+            max_connections_per_ip: 2,
+            max_tunnels: 1,
+            max_header_bytes: 0,
+            max_headers: 0,
+            max_uri_bytes: 0,
+            header_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            drain_timeout: Duration::ZERO,
+        })
+    }
+
+    #[test]
+    fn an_address_has_its_limit_and_loopback_only_the_common_one() {
+        let gate = gate();
+        let guest: IpAddr = "192.0.2.1".parse().unwrap();
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let first = gate.enter(guest).unwrap();
+        let _second = gate.enter(mapped).unwrap();
+        assert!(gate.enter(guest).is_none());
+        drop(first);
+        let _third = gate.enter(guest).unwrap();
+        let local: IpAddr = "127.0.0.1".parse().unwrap();
+        let _fourth = gate.enter(local).unwrap();
+        assert!(
+            gate.enter(local).is_none(),
+            "three connections are the limit for all"
+        );
+        assert!(gate.enter("192.0.2.2".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn all_places_come_back() {
+        let gate = gate();
+        for _ in 0..10 {
+            let places: Vec<_> = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]
+                .iter()
+                .filter_map(|address| gate.enter(address.parse().unwrap()))
+                .collect();
+            assert_eq!(places.len(), 3);
+        }
+        assert!(gate.by_address.lock().unwrap().is_empty());
+        let tunnel = gate.tunnel();
+        assert!(!gate.may_tunnel());
+        drop(tunnel);
+        assert!(gate.may_tunnel());
+    }
+}

@@ -1,0 +1,142 @@
+//! One connection to an upstream, driven by whoever uses it: there is no task behind it, so an answer costs no wake-up
+//! of a second one, and dropping the user cancels the upstream.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+
+use super::body::RequestBody;
+use super::stream::Stream;
+use super::timer::Timer;
+
+/// Most that is buffered of one message in one direction; bounds what a transfer may hold in memory.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Header lines that an upstream may answer with.
+const MAX_RESPONSE_HEADERS: usize = 256;
+
+/// A connection to an upstream.
+pub(super) struct Link {
+    sender: SendRequest<RequestBody>,
+    connection: Connection<TokioIo<Stream>, RequestBody>,
+    ended: bool,
+}
+
+/// Why an exchange brought no response.
+#[derive(Debug, Error)]
+pub(super) enum ExchangeError {
+    /// The connection was gone before anything was written: nothing was lost.
+    #[error("the connection closed before the request was sent")]
+    Unsent(Box<Request<RequestBody>>),
+    /// The connection failed, or what came back is not HTTP.
+    #[error("the exchange failed")]
+    Failed(#[source] hyper::Error),
+    /// The time for it was over.
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+impl ExchangeError {
+    /// The connection ended without a word of an answer, as one does that was kept for too long.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Failed(error) => !error.is_parse(),
+            Self::Unsent(_) => true,
+            Self::TimedOut => false,
+        }
+    }
+}
+
+impl Link {
+    /// Speaks HTTP/1.1 over `stream`. Nothing is sent yet.
+    pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
+        let (sender, connection) = Builder::new()
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .max_headers(MAX_RESPONSE_HEADERS)
+            .max_buf_size(MAX_BUFFER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        Ok(Self {
+            sender,
+            connection,
+            ended: false,
+        })
+    }
+
+    /// Sends `request` and waits for the response head.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+        timer: &Timer,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let mut reply = pin!(self.sender.try_send_request(request));
+        let (connection, ended) = (&mut self.connection, &mut self.ended);
+        std::future::poll_fn(|cx| {
+            drive(connection, ended, cx);
+            // Only `drive` can complete the reply, so nobody needs to be woken for it.
+            match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Err(mut lost)) => Poll::Ready(Err(match lost.take_message() {
+                    Some(unsent) => ExchangeError::Unsent(Box::new(unsent)),
+                    None => ExchangeError::Failed(lost.into_error()),
+                })),
+                Poll::Pending if timer.is_over(cx) => Poll::Ready(Err(ExchangeError::TimedOut)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// The next piece of a response body; `None` at its end.
+    pub(super) fn poll_body(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
+        use http_body::Body;
+        if let ready @ Poll::Ready(_) = Pin::new(&mut *body).poll_frame(cx) {
+            return ready;
+        }
+        drive(&mut self.connection, &mut self.ended, cx);
+        Pin::new(body).poll_frame(cx)
+    }
+
+    /// Whether another request may follow: the last exchange is complete on both sides and the upstream still there.
+    pub(super) fn settle(&mut self) -> bool {
+        drive(
+            &mut self.connection,
+            &mut self.ended,
+            &mut Context::from_waker(Waker::noop()),
+        );
+        !self.ended && self.sender.is_ready()
+    }
+
+    /// After a 101: the stream, and what the upstream has already said in the new protocol.
+    pub(super) async fn into_stream(mut self) -> (Stream, Bytes) {
+        std::future::poll_fn(|cx| {
+            drive(&mut self.connection, &mut self.ended, cx);
+            if self.ended {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        let parts = self.connection.into_parts();
+        (parts.io.into_inner(), parts.read_buf)
+    }
+}
+
+/// Lets the connection do what it can. How it ended is told by the reply or the body, not here.
+fn drive(connection: &mut Connection<TokioIo<Stream>, RequestBody>, ended: &mut bool, cx: &mut Context<'_>) {
+    if !*ended {
+        *ended = connection.poll_without_shutdown(cx).is_ready();
+    }
+}

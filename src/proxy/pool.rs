@@ -1,0 +1,204 @@
+//! The connections of one worker to one upstream.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::connect::{ConnectError, Connector};
+use super::link::Link;
+use crate::config::Upstream;
+
+/// Connections kept for later; more would be memory for nothing on a small server.
+const MAX_IDLE: usize = 128;
+
+/// How long a connection is kept: below the panels' own 120 s, so that they seldom close one that is just being used.
+const IDLE_LIFE: Duration = Duration::from_secs(60);
+
+/// Between two looks at idle connections.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Requests that may wait for an upstream that restarts; each holds its client's connection.
+const MAX_WAITING: usize = 256;
+
+/// Between two tries to reach an upstream that refuses.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The connections of one worker to one upstream.
+pub(super) struct Pool {
+    upstream: Upstream,
+    connector: Connector,
+    idle: RefCell<Vec<Idle>>,
+    kept_one: Notify,
+    last_answer: Cell<Option<Instant>>,
+    failing: Cell<bool>,
+    waiting: Cell<usize>,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+/// A connection in use; goes back to its pool when it is fit for another request.
+pub(super) struct Lease {
+    link: Option<Link>,
+    pool: Rc<Pool>,
+}
+
+impl Pool {
+    /// An empty pool. No connection is opened in advance: some panels close silent ones after 5 s.
+    pub(super) fn new(upstream: Upstream, connector: Connector) -> Rc<Self> {
+        Rc::new(Self {
+            upstream,
+            connector,
+            idle: RefCell::new(Vec::new()),
+            kept_one: Notify::new(),
+            last_answer: Cell::new(None),
+            failing: Cell::new(false),
+            waiting: Cell::new(0),
+        })
+    }
+
+    /// The settings of the upstream.
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// A kept connection that is still good.
+    pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
+        loop {
+            let mut kept = self.idle.borrow_mut().pop()?;
+            if kept.since.elapsed() < IDLE_LIFE && kept.link.settle() {
+                return Some(Lease {
+                    link: Some(kept.link),
+                    pool: Rc::clone(self),
+                });
+            }
+        }
+    }
+
+    /// A new connection. With `patient`, an upstream that refuses because it is being restarted is waited for.
+    ///
+    /// # Errors
+    /// What the last try failed with.
+    pub(super) async fn open(self: &Rc<Self>, patient: bool) -> Result<Lease, ConnectError> {
+        let mut waiting = None;
+        loop {
+            let error = match self.connector.connect(&self.upstream).await {
+                Ok(link) => {
+                    return Ok(Lease {
+                        link: Some(link),
+                        pool: Rc::clone(self),
+                    });
+                }
+                Err(error) => error,
+            };
+            if !(patient && error.is_refusal() && self.may_be_restarting()) {
+                return Err(error);
+            }
+            if waiting.is_none() {
+                waiting = Some(Waiting::begin(self).ok_or(error)?);
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    /// The upstream has answered: from now on a refusal may be a restart.
+    pub(super) fn answered(&self) {
+        self.last_answer.set(Some(Instant::now()));
+        if self.failing.replace(false) {
+            info!(upstream = ?self.upstream.address, "the upstream answers again");
+        }
+    }
+
+    /// The upstream gave no answer. Whether this is news.
+    pub(super) fn failed(&self) -> bool {
+        !self.failing.replace(true)
+    }
+
+    /// Closes what has been idle for too long or was closed by the upstream. Runs as long as the worker.
+    pub(super) async fn sweep(self: Rc<Self>) {
+        loop {
+            self.kept_one.notified().await;
+            while !self.idle.borrow().is_empty() {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                self.idle
+                    .borrow_mut()
+                    .retain_mut(|kept| kept.since.elapsed() < IDLE_LIFE && kept.link.settle());
+            }
+            self.idle.borrow_mut().shrink_to_fit();
+        }
+    }
+
+    fn may_be_restarting(&self) -> bool {
+        self.last_answer
+            .get()
+            .is_some_and(|last| last.elapsed() < self.upstream.restart_grace)
+    }
+
+    fn keep(&self, link: Link) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            if idle.is_empty() {
+                self.kept_one.notify_one();
+            }
+            idle.push(Idle {
+                link,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+impl Lease {
+    /// The connection.
+    pub(super) fn link(&mut self) -> &mut Link {
+        self.link
+            .as_mut()
+            .expect("a lease has its link until it is dropped or taken")
+    }
+
+    /// Where it belongs.
+    pub(super) fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    /// The connection for good: it will not go back.
+    pub(super) fn take(mut self) -> Link {
+        self.link
+            .take()
+            .expect("a lease has its link until it is dropped or taken")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut link) = self.link.take()
+            && link.settle()
+        {
+            self.pool.keep(link);
+        }
+    }
+}
+
+/// A place among the requests that wait.
+struct Waiting<'a>(&'a Pool);
+
+impl<'a> Waiting<'a> {
+    fn begin(pool: &'a Pool) -> Option<Self> {
+        (pool.waiting.get() < MAX_WAITING).then(|| {
+            pool.waiting.set(pool.waiting.get() + 1);
+            Self(pool)
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}
