@@ -19,7 +19,7 @@ use crate::upstream::{LARGE_BODY, MIDDLE_BODY, SMALL_BODY};
 use crate::websocket;
 
 /// Clients of the rows with small messages.
-const CLIENTS: usize = 64;
+pub(crate) const CLIENTS: usize = 64;
 /// Clients of the rows that stream.
 const STREAMS: usize = 8;
 /// Connections of the HTTP/2 row, and streams on each.

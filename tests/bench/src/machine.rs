@@ -4,12 +4,15 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::time::clock_getcpuclockid;
+use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
 use crate::args::Args;
+
+/// What `/proc/stat` counts in: `USER_HZ`, 100 on every Linux that runs a server.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Who has which core.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,32 @@ pub(crate) fn cpu_time(pids: &[i32]) -> anyhow::Result<Duration> {
             Ok(Duration::from(clock.now()?))
         })
         .sum()
+}
+
+/// CPU time of this process.
+///
+/// # Errors
+/// None that could be met.
+pub(crate) fn own_cpu_time() -> anyhow::Result<Duration> {
+    Ok(Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?))
+}
+
+/// CPU time of everybody since the machine started, and what the hypervisor took away: proc(5), `/proc/stat`.
+///
+/// # Errors
+/// None that could be met.
+pub(crate) fn machine_cpu_time() -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let fields: Vec<u64> = stat
+        .split_ascii_whitespace()
+        .skip(1)
+        .take(8)
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let &[user, nice, system, _idle, _waiting, hard, soft, stolen] = fields.as_slice() else {
+        bail!("/proc/stat has another form");
+    };
+    Ok(TICK * u32::try_from(user + nice + system + hard + soft + stolen)?)
 }
 
 /// Private memory of the processes, clean and dirty, in bytes.

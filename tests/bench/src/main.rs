@@ -6,7 +6,7 @@
 //! own clock counted, over the work that the client has seen complete with the right bytes; a wrong byte makes
 //! the cell void. No timing passes or fails.
 //!
-//! `args` what to measure · `rows` the rows · `proxies` the four, started and stopped · `load` the clients · `meter` their count and the proxy's clock ·
+//! `args` what to measure · `rows` the rows · `proxies` the four, started and stopped · `load` the clients · `latency` those that do not wait · `meter` their count and the proxy's clock ·
 //! `memory` the rows that weigh · `upstream` what answers behind the proxy · `conn` HTTP/1.1 as both need it ·
 //! `cycle` the bytes · `directory` an ACME server that stalls · `machine` clocks, cores, /proc · `table` Markdown.
 
@@ -14,6 +14,7 @@ mod args;
 mod conn;
 mod cycle;
 mod directory;
+mod latency;
 mod load;
 mod machine;
 mod memory;

@@ -104,33 +104,45 @@ where
 }
 
 /// The state of a turn at one moment.
-struct Reading {
+pub(crate) struct Reading {
     at: Instant,
-    cpu: Duration,
+    proxy: Duration,
+    load: Duration,
+    machine: Duration,
     count: u64,
 }
 
 impl Reading {
-    fn take(pids: &[i32], tally: &Tally) -> anyhow::Result<Self> {
+    /// Looks at the clocks.
+    ///
+    /// # Errors
+    /// The proxy has ended.
+    pub(crate) fn take(pids: &[i32], tally: &Tally) -> anyhow::Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            cpu: machine::cpu_time(pids)?,
+            proxy: machine::cpu_time(pids)?,
+            load: machine::own_cpu_time()?,
+            machine: machine::machine_cpu_time()?,
             count: tally.count.get(),
         })
     }
 
-    fn until(&self, end: &Self) -> anyhow::Result<Sample> {
+    /// CPU time for one piece of work between two readings.
+    ///
+    /// # Errors
+    /// Nothing was completed.
+    pub(crate) fn until(&self, end: &Self) -> anyhow::Result<Sample> {
         let done = (end.count - self.count) as f64;
         ensure!(done > 0.0, "nothing was completed");
-        let (cpu, wall) = (
-            (end.cpu - self.cpu).as_secs_f64(),
-            (end.at - self.at).as_secs_f64(),
-        );
+        let wall = (end.at - self.at).as_secs_f64();
+        let (proxy, load) = (end.proxy - self.proxy, end.load - self.load);
+        let others = (end.machine - self.machine).saturating_sub(proxy + load);
         Ok(Sample {
-            cost: cpu / done,
+            cost: proxy.as_secs_f64() / done,
             pace: Some(Pace {
                 rate: done / wall,
-                busy: cpu / wall,
+                busy: proxy.as_secs_f64() / wall,
+                others: others.as_secs_f64() / wall,
             }),
         })
     }

@@ -1,5 +1,6 @@
 //! What one run needs besides the proxies: a directory, a certificate, an upstream.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Rig {
     pub(crate) texts: Texts,
     /// The length of one turn.
     pub(crate) turn: Duration,
+    /// Requests a second in the open loop, once chosen.
+    pub(crate) open_loop_rate: Cell<Option<f64>>,
 }
 
 impl Rig {
@@ -63,6 +66,7 @@ impl Rig {
             tls_h2: pair.client("h2")?,
             texts,
             turn: args.turn,
+            open_loop_rate: Cell::new(None),
             dir,
         })
     }

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::conn::Over;
+use crate::latency;
 use crate::load::{self, Page};
 use crate::memory;
 use crate::proxies::{Order, Proxy, Running};
@@ -31,6 +32,8 @@ pub(crate) enum Unit {
     CpuMicros,
     /// CPU milliseconds for one transfer.
     CpuMillis,
+    /// Microseconds that passed.
+    Micros,
     /// Milliseconds that passed.
     Millis,
     /// Bytes.
@@ -47,6 +50,7 @@ enum Work {
     Http2,
     Download(Over),
     Upload,
+    Latency,
     Echo,
     Bulk,
     IdleUnused,
@@ -66,6 +70,13 @@ pub(crate) struct Sample {
     pub(crate) pace: Option<Pace>,
 }
 
+impl Sample {
+    /// What other programs used meanwhile, in cores; 0 where that cannot matter.
+    fn others(&self) -> f64 {
+        self.pace.map_or(0.0, |pace| pace.others)
+    }
+}
+
 /// How fast the work went.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -73,7 +84,16 @@ pub(crate) struct Pace {
     pub(crate) rate: f64,
     /// The share of the time that the proxy used its core: well below 1, the load was the slower one.
     pub(crate) busy: f64,
+    /// What programs that have no part in this used meanwhile, in cores.
+    pub(crate) others: f64,
 }
+
+/// A turn is repeated while other programs use more than this, in cores…
+const DISTURBED: f64 = 0.15;
+/// … after a pause …
+const PAUSE: Duration = Duration::from_secs(1);
+/// … this often; then the least disturbed one counts.
+const TRIES: usize = 4;
 
 /// Much longer than any turn: a proxy that stalls voids it.
 const STALL_LIMIT: Duration = Duration::from_secs(120);
@@ -136,6 +156,12 @@ pub(crate) const ROWS: &[Row] = &[
         Work::Download(Over::Tls),
     ),
     row(
+        "p99",
+        "p99 of small GETs at half of nginx's top rate, open loop",
+        Unit::Micros,
+        Work::Latency,
+    ),
+    row(
         "ws-echo",
         "WebSocket echo, 32-byte messages, 64 connections",
         Unit::CpuMicros,
@@ -189,21 +215,23 @@ const fn row(key: &'static str, title: &'static str, unit: Unit, work: Work) -> 
     }
 }
 
-/// Gives a proxy its turn in a row.
+/// Gives a proxy its turn in a row, and another when somebody else was at work on the machine.
 ///
 /// # Errors
 /// The proxy does not start, ends, or sends anything but the right bytes: this turn is void.
 pub(crate) async fn measure(row: &Row, rig: &Rig, proxy: Proxy) -> anyhow::Result<Sample> {
-    let order = if matches!(row.work, Work::Challenge) {
-        Order::Stalled
-    } else {
-        Order::No
-    };
-    rig.directory.forget();
-    let running = proxy.start(rig, order).await?;
-    timeout(STALL_LIMIT, turn(row.work, rig, &running))
-        .await
-        .context("no end")?
+    let mut best = started_and_measured(row, rig, proxy).await?;
+    for _ in 1..TRIES {
+        if best.others() <= DISTURBED {
+            break;
+        }
+        sleep(PAUSE).await;
+        let again = started_and_measured(row, rig, proxy).await?;
+        if again.others() < best.others() {
+            best = again;
+        }
+    }
+    Ok(best)
 }
 
 /// A GET as a panel's page in a browser sends it.
@@ -216,6 +244,22 @@ pub(crate) fn get(host: SocketAddr, path: &str, connection: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+async fn started_and_measured(row: &Row, rig: &Rig, proxy: Proxy) -> anyhow::Result<Sample> {
+    let order = if matches!(row.work, Work::Challenge) {
+        Order::Stalled
+    } else {
+        Order::No
+    };
+    if matches!(row.work, Work::Latency) {
+        latency::choose_rate(rig).await?;
+    }
+    rig.directory.forget();
+    let running = proxy.start(rig, order).await?;
+    timeout(STALL_LIMIT, turn(row.work, rig, &running))
+        .await
+        .context("no end")?
+}
+
 async fn turn(work: Work, rig: &Rig, running: &Running) -> anyhow::Result<Sample> {
     match work {
         Work::KeepAlive(over, page) => load::keep_alive(rig, running, over, page).await,
@@ -224,6 +268,7 @@ async fn turn(work: Work, rig: &Rig, running: &Running) -> anyhow::Result<Sample
         Work::Http2 => load::http2(rig, running).await,
         Work::Download(over) => load::downloads(rig, running, over).await,
         Work::Upload => load::uploads(rig, running).await,
+        Work::Latency => latency::open_loop(rig, running).await,
         Work::Echo => load::echo(rig, running).await,
         Work::Bulk => load::bulk(rig, running).await,
         Work::IdleUnused => memory::idle(rig, running, memory::Used::No).await,

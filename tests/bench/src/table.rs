@@ -67,6 +67,16 @@ impl Table {
             "\nWork completed a second; in brackets the share of its core that the proxy used.\n\n",
         );
         self.write_table(&mut text, "", |_| "", pace);
+        let others = self.cells.iter().flat_map(|cell| cell.turns.iter().flatten());
+        let others = others
+            .filter_map(|turn| turn.pace)
+            .map(|pace| pace.others)
+            .fold(0.0, f64::max);
+        let _ = writeln!(
+            text,
+            "\nOther programs and the hypervisor took at most {:.0} % of a core during a turn that is counted here.",
+            100.0 * others
+        );
         for cell in &self.cells {
             if let Err(error) = &cell.turns {
                 let _ = write!(
@@ -132,11 +142,11 @@ impl Table {
             Some(nginx) if cell.proxy != Proxy::Nginx && nginx > 0.0 => format!(" ({:.2})", cost / nginx),
             Some(_) | None => String::new(),
         };
-        format!(
-            "{}{ratio} ±{:.0} %",
-            figure(cell.row.unit, cost),
-            100.0 * spread(turns)
-        )
+        let spread = match turns.len() {
+            0 | 1 => String::new(),
+            _ => format!(" ±{:.0} %", 100.0 * spread(turns)),
+        };
+        format!("{}{ratio}{spread}", figure(cell.row.unit, cost))
     }
 }
 
@@ -144,9 +154,14 @@ impl Table {
 pub(crate) fn brief(row: &Row, outcome: &anyhow::Result<Sample>) -> String {
     match outcome {
         Ok(sample) => {
-            let pace = sample
-                .pace
-                .map(|pace| format!(", {:.0}/s, busy {:.0} %", pace.rate, 100.0 * pace.busy));
+            let pace = sample.pace.map(|pace| {
+                format!(
+                    ", {:.0}/s, busy {:.0} %, others {:.0} %",
+                    pace.rate,
+                    100.0 * pace.busy,
+                    100.0 * pace.others
+                )
+            });
             format!(
                 "{} {}{}",
                 figure(row.unit, sample.cost),
@@ -200,6 +215,7 @@ fn unit(unit: Unit) -> &'static str {
     match unit {
         Unit::CpuMicros => "µs CPU",
         Unit::CpuMillis => "ms CPU",
+        Unit::Micros => "µs",
         Unit::Millis => "ms",
         Unit::Bytes => "bytes",
         Unit::Mebibytes => "MiB",
@@ -208,7 +224,7 @@ fn unit(unit: Unit) -> &'static str {
 
 fn figure(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::CpuMicros => format!("{:.1}", value * 1e6),
+        Unit::CpuMicros | Unit::Micros => format!("{:.1}", value * 1e6),
         Unit::CpuMillis | Unit::Millis => format!("{:.1}", value * 1e3),
         Unit::Bytes => format!("{value:.0}"),
         Unit::Mebibytes => format!("{:.1}", value / 1024.0 / 1024.0),
