@@ -48,3 +48,20 @@ impl Cycle {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_recognised_across_the_seam_and_one_wrong_bit_is_seen() {
+        let noise = Cycle::noise();
+        let near_the_seam = LENGTH as u64 - 10;
+        let mut data = [noise.at(near_the_seam, 100), noise.at(0, 90)].concat();
+        assert_eq!(data.len(), 100);
+        assert!(noise.holds(near_the_seam, &data));
+        assert!(!noise.holds(near_the_seam + 1, &data));
+        data[99] ^= 1;
+        assert!(!noise.holds(near_the_seam, &data));
+    }
+}

@@ -30,6 +30,7 @@ mod websocket;
 use std::path::Path;
 
 use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::args::Args;
@@ -46,7 +47,14 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let table = LocalSet::new().block_on(&runtime, measure(&args))?;
+    let mut table = Table::new(machine::describe(&args)?);
+    LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            done = measure(&args, &mut table) => done,
+            // The proxy of the moment is stopped as the turn is dropped; what was measured is printed all the same.
+            stop = stop() => stop,
+        }
+    })?;
     let text = table.to_markdown();
     println!("{text}");
     let kept = Path::new("target/bench/table.md");
@@ -55,23 +63,28 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| kept.display().to_string())
 }
 
-async fn measure(args: &Args) -> anyhow::Result<Table> {
+async fn measure(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     let rig = Rig::build(args).await?;
-    let mut table = Table::new(machine::describe(args)?);
     for row in &args.rows {
         for round in 1..=args.rounds {
             for &proxy in &args.proxies {
                 let outcome = rows::measure(row, &rig, proxy).await;
-                eprintln!(
-                    "{} {round}/{} {}: {}",
-                    row.key,
-                    args.rounds,
-                    proxy.name(),
-                    table::brief(row, &outcome)
-                );
+                let brief = table::brief(row, &outcome);
+                eprintln!("{} {round}/{} {}: {brief}", row.key, args.rounds, proxy.name());
                 table.enter(row, proxy, outcome);
             }
         }
     }
-    Ok(table)
+    Ok(())
+}
+
+/// Waits for the signals that end a program.
+async fn stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }

@@ -230,3 +230,39 @@ fn figure(unit: Unit, value: f64) -> String {
         Unit::Mebibytes => format!("{:.1}", value / 1024.0 / 1024.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::ROWS;
+
+    fn took(seconds: f64) -> anyhow::Result<Sample> {
+        Ok(Sample {
+            cost: seconds,
+            pace: None,
+        })
+    }
+
+    #[test]
+    fn medians_stand_beside_their_ratio_to_nginx() {
+        let mut table = Table::new(String::new());
+        for seconds in [10e-6, 30e-6, 20e-6] {
+            table.enter(&ROWS[0], Proxy::Doorman, took(seconds));
+            table.enter(&ROWS[0], Proxy::Nginx, took(2.0 * seconds));
+        }
+        assert!(table.to_markdown().contains("| 20.0 (0.50) ±50 % | 40.0 ±50 % |"));
+    }
+
+    #[test]
+    fn one_wrong_turn_voids_the_cell_for_good() {
+        let mut table = Table::new(String::new());
+        table.enter(&ROWS[0], Proxy::Doorman, took(1e-6));
+        table.enter(&ROWS[0], Proxy::Doorman, Err(anyhow::anyhow!("wrong byte")));
+        table.enter(&ROWS[0], Proxy::Doorman, took(1e-6));
+        let text = table.to_markdown();
+        assert!(
+            text.contains("| void |") && text.contains("doorman: wrong byte"),
+            "{text}"
+        );
+    }
+}
