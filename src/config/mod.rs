@@ -17,6 +17,9 @@ mod settings;
 mod values;
 mod written;
 
+#[cfg(test)]
+mod tests;
+
 pub use flags::Flags;
 pub use problem::{Found, Problem, Warning};
 pub use read::{Loaded, ReadError, admin_address, default_file, read};
