@@ -53,7 +53,7 @@ pub enum ReadError {
 const DEFAULT_FILE: &str = "/etc/doorman/doorman.toml";
 
 /// More than any configuration has; it keeps a wrong file name from filling the memory.
-const LARGEST: u64 = 1024 * 1024;
+const LARGEST: u64 = 256 * 1024;
 
 /// Reads and checks a configuration: the file, if there is one, overruled by the flags.
 ///

@@ -18,6 +18,11 @@ pub(in crate::config) fn listen(text: &str) -> Result<SocketAddr, String> {
             address.port()
         ));
     }
+    // IPv6 listeners take no IPv4, so the mapped form would never hear anything.
+    let ip = address.ip().to_canonical();
+    if ip != address.ip() {
+        return Err(format!("\"{}\"", SocketAddr::new(ip, address.port())));
+    }
     Ok(address)
 }
 

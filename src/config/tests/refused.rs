@@ -15,6 +15,7 @@ const LINES: &[(&str, &str, &str, &str)] = &[
     ("http", "listen = [\"http://1.2.3.4:80/\"]", "http.listen[0]", "\"1.2.3.4:80\""),
     ("http", "listen = [\"1.2.3.4:70000\"]", "http.listen[0]", "a port from 0 to 65535"),
     ("http", "listen = [\"224.0.0.1:80\"]", "http.listen[0]", "\"0.0.0.0:80\""),
+    ("http", "listen = [\"[::ffff:1.2.3.4]:80\"]", "http.listen[0]", "\"1.2.3.4:80\""),
     ("http", "listen = [\"1.2.3.4:80\", \"1.2.3.4:80\"]", "http.listen[1]", "another port"),
     ("http", "listen = [\"0.0.0.0:80\", \"1.2.3.4:80\"]", "http.listen[1]", "http.listen[0] in line 4 has 0.0.0.0:80"),
     ("http", "listen = [\"[::1]:80\", \"[::]:80\"]", "http.listen[1]", "another port"),
