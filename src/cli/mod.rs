@@ -1,8 +1,69 @@
 //! The commands: one file each, with what it prints and returns.
 
-pub mod check;
+mod args;
+mod check;
+mod daemon;
+mod demo;
+mod log;
+mod renew;
+mod run;
+mod status;
 
 use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use self::args::{Cli, Command};
+
+/// Runs the command line of this process, and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refused) => {
+            // --help and --version arrive here too; nothing is left to do if the terminal is gone.
+            let _ = refused.print();
+            let exit = if refused.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return exit.into();
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            // As above.
+            let _ = writeln!(io::stderr(), "{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Check(file) => check::run(file.config.as_deref(), &mut out),
+        Command::Status(args) => status::run(&args.daemon.locate()?, args.json, &mut out),
+        Command::Renew(args) => renew::run(&args.daemon.locate()?, args.force, &mut out),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "doorman", &mut out);
+            Ok(())
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(|error| cannot_print(&error)),
+    }
+}
+
+/// Whether to colour what goes to standard output: on a terminal, unless `NO_COLOR` is set.
+pub(crate) fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Standard output went away.
+pub(crate) fn cannot_print(error: &io::Error) -> Failure {
+    Failure::new(Exit::Io, format!("The output could not be written: {error}."), "Look at where it was sent to.")
+}
 
 /// How a command ends, as sysexits.h has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +85,12 @@ pub enum Exit {
     Config = 78,
 }
 
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
 /// Why a command did not do what it was asked: what happened, and what to do about it, one sentence each.
 #[derive(Debug)]
 pub struct Failure {
@@ -38,11 +105,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its two sentences.
     pub fn new(exit: Exit, happened: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            exit,
-            happened: happened.into(),
-            remedy: remedy.into(),
-        }
+        Self { exit, happened: happened.into(), remedy: remedy.into() }
     }
 }
 

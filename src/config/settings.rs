@@ -160,14 +160,10 @@ pub enum AllowPaths {
     /// Only these pass; everything else is 404. The entries are relative to `base_path`, without a leading `/`; the
     /// preset `"x-panel"` is already spelled out.
     ///
-    /// The rule, byte for byte on the path as the client sent it (before `?`, nothing decoded, case counts):
-    /// 1. A path with a segment `.` or `..`, its dots written plainly or as `%2e` in either case, never passes.
-    /// 2. `base_path` without its last `/` (`/abc` for `/abc/`) passes if and only if the entry `""` is there.
-    /// 3. Any other path must begin with `base_path`; let `rest` be what follows. It passes if an entry equals `rest`,
-    ///    or if an entry ends with `/` and `rest` begins with it.
-    ///
-    /// So `""` is the base alone, `login` is that path alone, `panel/` is everything below it but not `panel` itself.
-    /// An escape (`%67etDb`) equals no entry, which is why nothing needs decoding.
+    /// A path is compared as the panel's router sees it: percent-decoded once. What could be read in two ways never
+    /// passes: dot segments, empty segments, backslashes, controls, a second layer of encoding, broken escapes.
+    /// `base_path` without its last `/` counts as the base. An entry is exact unless it ends in `/`: `""` is the base
+    /// alone, `login` is that path alone, `panel/` is everything below it but not `panel` itself.
     Only(Vec<String>),
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Sleep;
 
 use super::activity::{Activity, OpenStream};
 use super::pool::Lease;
@@ -40,30 +41,51 @@ pub(super) struct Upload {
     watcher: Option<(Rc<Activity>, Duration)>,
 }
 
-/// Opened by the upstream's `100 Continue`.
-#[derive(Clone, Default)]
-pub(super) struct Gate(Arc<AtomicBool>);
+/// How long the body is held back for an upstream that says nothing to an expectation. Some have never heard of it, and
+/// clients send the body after a while all the same (RFC 9110 section 10.1.1).
+const EXPECTATION: Duration = Duration::from_secs(5);
 
-impl Gate {
+/// Holds a body back until the upstream's `100 Continue`.
+struct Gate {
+    opened: Opener,
+    patience: Pin<Box<Sleep>>,
+}
+
+/// Opens a [`Gate`].
+#[derive(Clone)]
+pub(super) struct Opener(Arc<AtomicBool>);
+
+impl Opener {
     /// Lets the body through.
     pub(super) fn open(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
 
-    fn is_open(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Gate {
+    fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
+        // The connection polls the body again after the answer that opens the gate.
+        self.opened.0.load(Ordering::Relaxed) || self.patience.as_mut().poll(cx).is_ready()
     }
 }
 
 impl Upload {
-    /// A body that `gate` may hold back; when it is complete the upstream has `response_timeout` to answer.
+    /// A body; when it is complete the upstream has `response_timeout` to answer.
     pub(super) fn new(
         incoming: Incoming,
-        gate: Option<Gate>,
         activity: Option<&Rc<Activity>>,
         response_timeout: Duration,
     ) -> Self {
-        Self { incoming, gate, watcher: activity.map(|activity| (Rc::clone(activity), response_timeout)) }
+        let watcher = activity.map(|activity| (Rc::clone(activity), response_timeout));
+        Self { incoming, gate: None, watcher }
+    }
+
+    /// Holds the body back until the upstream wants it.
+    pub(super) fn hold_back(&mut self) -> Opener {
+        let opened = Opener(Arc::new(AtomicBool::new(false)));
+        let patience = Box::pin(tokio::time::sleep(EXPECTATION));
+        self.gate = Some(Gate { opened: opened.clone(), patience });
+        opened
     }
 
     fn completed(&mut self) {
@@ -84,9 +106,10 @@ impl Body for RequestBody {
         let Self::Relayed(upload) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        if upload.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
-            return Poll::Pending; // the connection polls again after the answer that opens the gate
+        if upload.gate.as_mut().is_some_and(|gate| !gate.is_open(cx)) {
+            return Poll::Pending;
         }
+        upload.gate = None;
         let polled = Pin::new(&mut upload.incoming).poll_frame(cx);
         if upload.incoming.is_end_stream() || matches!(polled, Poll::Ready(None)) {
             upload.completed();

@@ -18,15 +18,12 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::activity::{Activity, Phase, Watched};
-use super::now::{self, Instant};
+use super::now;
 use super::service::{Client, Protocol};
-use super::stream::Stream;
+use super::stream::{BUFFER_BYTES, Stream};
 use super::tunnel::{self, Side};
 use super::worker::{Door, Worker};
 use crate::config::Limits;
-
-/// Most that is buffered of one message in one direction; bounds what a transfer may hold in memory.
-const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -50,7 +47,7 @@ impl Protocols {
             .header_read_timeout(None)
             .max_headers(limits.max_headers)
             .max_header_size(limits.max_header_bytes)
-            .max_buf_size(MAX_BUFFER_BYTES.max(limits.max_header_bytes + 1));
+            .max_buf_size(BUFFER_BYTES.max(limits.max_header_bytes));
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .auto_date_header(false)

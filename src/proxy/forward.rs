@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::{debug, warn};
 
-use super::body::{Gate, RequestBody, ResponseBody, Upload};
+use super::body::{RequestBody, ResponseBody, Upload};
 use super::connect::ConnectError;
 use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
@@ -55,22 +55,25 @@ pub(super) fn prepare(
         headers::join_cookies(&mut parts.headers);
     }
     let repeatable = bodiless && parts.method.is_idempotent();
-    let gate = (!bodiless && parts.headers.contains_key(header::EXPECT)).then(Gate::default);
+    let expects = !bodiless && parts.headers.contains_key(header::EXPECT);
     let origin =
         Origin { peer: &client.name, host, secure: client.door.secure, trusted: client.trusted, websocket };
-    if bodiless || gate.is_some() {
+    if bodiless || expects {
         client.activity().iter().for_each(|activity| activity.request_sent(response_timeout));
     }
+    let mut opener = None;
     let body = if bodiless {
         RequestBody::Empty
     } else {
-        RequestBody::Relayed(Upload::new(incoming, gate.clone(), client.activity(), response_timeout))
+        let mut upload = Upload::new(incoming, client.activity(), response_timeout);
+        opener = expects.then(|| upload.hold_back());
+        RequestBody::Relayed(upload)
     };
     let mut request = head(parts, origin, body);
-    if let Some(gate) = gate {
+    if let Some(opener) = opener {
         hyper::ext::on_informational(&mut request, move |answer| {
             if answer.status() == StatusCode::CONTINUE {
-                gate.open();
+                opener.open();
             }
         });
     }

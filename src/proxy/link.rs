@@ -14,11 +14,8 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use super::body::RequestBody;
-use super::stream::Stream;
+use super::stream::{BUFFER_BYTES, Stream};
 use super::timer::Timer;
-
-/// Most that is buffered of one message in one direction; bounds what a transfer may hold in memory.
-const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Header lines that an upstream may answer with.
 const MAX_RESPONSE_HEADERS: usize = 256;
@@ -65,7 +62,7 @@ impl Link {
             .preserve_header_case(true)
             .title_case_headers(true)
             .max_headers(MAX_RESPONSE_HEADERS)
-            .max_buf_size(MAX_BUFFER_BYTES)
+            .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
         Ok(Self { sender, connection, ended: false })

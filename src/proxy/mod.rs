@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod forward;
 mod gate;
+mod holder;
 mod link;
 mod listen;
 mod now;
@@ -40,7 +41,7 @@ use self::worker::{Assignment, Plan};
 use crate::config::{AllowPaths, Config, Scheme, Upstream};
 use crate::shared::cell::Writer;
 use crate::shared::challenges::Lookup;
-use crate::shared::listeners::{Kind, Listener, State};
+use crate::shared::listeners::{Holder, Kind, Listener, State};
 use crate::shared::stats::Counters;
 use crate::shared::tls::Served;
 use crate::shared::trust::TrustError;
@@ -102,6 +103,8 @@ struct Wanted {
     upstream: usize,
     redirect: bool,
     claimed: bool,
+    /// Who has it instead, as the last try found.
+    holder: Option<Holder>,
 }
 
 impl std::fmt::Debug for Wanted {
@@ -186,7 +189,7 @@ impl Plane {
             if !wanted.claimed {
                 match listen::claim(wanted.address, self.workers.len()) {
                     Ok(group) => wanted.hand_out(group, &self.workers),
-                    Err(error) => wanted.say_why_not(&error, &self.listeners.load()),
+                    Err(error) => wanted.missed(&error, &self.listeners.load()),
                 }
             }
             listeners.push(wanted.listener());
@@ -219,6 +222,7 @@ impl Worker {
 impl Wanted {
     fn hand_out(&mut self, group: Vec<std::net::TcpListener>, workers: &[Worker]) {
         self.claimed = true;
+        self.holder = None;
         if let Some(Ok(address)) = group.first().map(std::net::TcpListener::local_addr) {
             self.address = address;
         }
@@ -236,17 +240,25 @@ impl Wanted {
         }
     }
 
-    /// Once a change, not once a try.
-    fn say_why_not(&self, error: &ClaimError, known: &[Listener]) {
-        let news = !known.iter().any(|listener| listener.address == self.address);
+    /// Finds out who has the port, and says it when that is news.
+    fn missed(&mut self, error: &ClaimError, known: &[Listener]) {
+        self.holder = match error {
+            ClaimError::Taken => holder::of(self.address),
+            ClaimError::NotAllowed | ClaimError::NotHere | ClaimError::Bind(_) => None,
+        };
+        let news = !known.iter().any(|known| known.address == self.address && known.holder == self.holder);
         if news {
-            warn!(address = %self.address, %error, "this port is not ours yet; trying again until it is");
+            let holder = self.holder.as_ref();
+            let pid = holder.and_then(|holder| holder.pid);
+            let program = holder.and_then(|holder| holder.program.as_deref());
+            let unit = holder.and_then(|holder| holder.unit.as_deref());
+            warn!(address = %self.address, %error, pid, program, unit, "this port is not ours yet; trying again until it is");
         }
     }
 
     fn listener(&self) -> Listener {
         let state = if self.claimed { State::Listening } else { State::Waiting };
-        Listener { address: self.address, kind: self.kind, state, holder: None }
+        Listener { address: self.address, kind: self.kind, state, holder: self.holder.clone() }
     }
 }
 
@@ -299,6 +311,7 @@ fn wanted(config: &Config, acceptor: &TlsAcceptor) -> Vec<Wanted> {
             upstream,
             redirect: kind == Kind::Http && config.http.redirect_to_https,
             claimed: false,
+            holder: None,
         })
         .collect()
 }

@@ -14,6 +14,10 @@ use tokio::net::{TcpStream, UnixStream};
 /// less than `writev`. Above, the copy would be dearer.
 const COALESCE_BYTES: usize = 16 * 1024;
 
+/// Most that is read at once, and most that waits to be written, on either side. The same on both, so that a full piece
+/// is written before the next one is read, into the memory that it has left behind, while that is still in the cache.
+pub(super) const BUFFER_BYTES: usize = 128 * 1024;
+
 /// Between the probes of a tunnel that is silent.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
