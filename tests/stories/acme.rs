@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::support::client::{Connection, get};
+use crate::support::client::{Connection, Multiplexed, get};
 use crate::support::doorman::{self, Doorman, Settings};
 use crate::support::pebble::{Pebble, Terms};
 use crate::support::upstream::Upstream;
@@ -385,7 +385,10 @@ async fn ten_renewals_under_load_disturb_nobody() {
         assert_eq!(status["certificate"]["fingerprint_sha256"], first.as_str());
 
         assert_eq!(kept.get("/kept").await.text(), "the panel: GET /kept HTTP/1.1");
-        assert_eq!(multiplexed.get("/h2").await, "the panel: GET /h2 HTTP/1.1");
+        assert_eq!(
+            multiplexed.get("/h2").await,
+            (200, "the panel: GET /h2 HTTP/1.1".to_owned())
+        );
         tunnel.send(format!("round {round}")).await;
         assert_eq!(tunnel.bytes(7).await, format!("round {round}").as_bytes());
     }
@@ -608,37 +611,5 @@ impl Reader {
     fn finish(self) -> usize {
         self.ended.store(true, Ordering::Relaxed);
         self.thread.join().expect("the live pair was always whole")
-    }
-}
-
-/// One connection of HTTP/2.
-struct Multiplexed(hyper::client::conn::http2::SendRequest<http_body_util::Empty<bytes::Bytes>>);
-
-impl Multiplexed {
-    async fn open(https: SocketAddr, config: &ClientConfig) -> Self {
-        use hyper_util::rt::{TokioExecutor, TokioIo};
-        let stream = tls::connect(https, config).await.unwrap();
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        tokio::spawn(connection);
-        Self(sender)
-    }
-
-    async fn get(&mut self, path: &str) -> String {
-        use http_body_util::{BodyExt, Empty};
-        let request = http::Request::get(format!("https://127.0.0.1{path}"))
-            .body(Empty::new())
-            .unwrap();
-        let answer = self
-            .0
-            .send_request(request)
-            .await
-            .expect("the connection goes on");
-        assert_eq!(answer.status(), 200);
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        String::from_utf8(body.to_vec()).unwrap()
     }
 }

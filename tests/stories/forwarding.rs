@@ -7,6 +7,9 @@ use crate::support::doorman::{Doorman, Settings};
 use crate::support::upstream::{Upstream, plain};
 use crate::support::{free_port, until};
 
+/// Far beyond any time limit that these stories set, and far below the defaults.
+const SOON: Duration = Duration::from_secs(10);
+
 #[tokio::test]
 async fn every_method_reaches_the_panel_on_one_connection() {
     let panel = Upstream::panel().await;
@@ -238,11 +241,10 @@ async fn a_truncated_answer_looks_truncated() {
     let rest = client.rest().await;
 
     assert!(
-        rest.starts_with(b"5\r\nhello\r\n"),
-        "{:?}",
+        b"5\r\nhello\r\n".starts_with(&rest[..]),
+        "an end was made up: {:?}",
         String::from_utf8_lossy(&rest)
     );
-    assert!(!rest.ends_with(b"0\r\n\r\n"), "the end was made up");
 }
 
 #[tokio::test]
@@ -304,7 +306,10 @@ async fn a_panel_that_says_nothing_is_a_504() {
     .await;
     let door = Doorman::start(&Settings::panel(panel.url()).set("panel", "response_timeout", "300ms")).await;
 
-    let answer = get(door.http().await, "/").await;
+    let answer = get(door.http().await, "/");
+    let answer = tokio::time::timeout(SOON, answer)
+        .await
+        .expect("silence ends after response_timeout");
 
     assert_eq!(answer.status(), 504);
     says_nothing_about(
@@ -356,6 +361,133 @@ async fn too_large_heads_are_refused_politely() {
         assert_eq!(client.answer().await.status(), status, "{}", &request[..40]);
     }
     assert!(panel.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_head_that_never_ends_is_cut_off_in_time() {
+    let panel = Upstream::panel().await;
+    let door = Doorman::start(&Settings::panel(panel.url()).set("http", "header_timeout", "300ms")).await;
+    let mut client = Connection::open(door.http().await).await;
+    assert_eq!(client.get("/").await.status(), 200);
+
+    client.send("GET /slow HTTP/1.1\r\nHost: ").await;
+    let said = tokio::time::timeout(SOON, client.rest())
+        .await
+        .expect("it ends after header_timeout");
+
+    assert!(
+        said.is_empty() || said.starts_with(b"HTTP/1.1 408 "),
+        "{:?}",
+        String::from_utf8_lossy(&said)
+    );
+    assert_eq!(panel.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_is_cut_off_in_time_and_the_panel_hears_of_it() {
+    let (gone, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let panel = Upstream::with(move |mut client| {
+        let gone = gone.clone();
+        async move {
+            client.head().await;
+            client.rest().await;
+            let _ = gone.send(());
+        }
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url()).set("http", "body_timeout", "300ms")).await;
+    let mut client = Connection::open(door.http().await).await;
+
+    client
+        .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nonly this")
+        .await;
+    let said = tokio::time::timeout(SOON, client.rest())
+        .await
+        .expect("it ends after body_timeout");
+
+    assert!(
+        said.is_empty() || said.starts_with(b"HTTP/1.1 408 "),
+        "{:?}",
+        String::from_utf8_lossy(&said)
+    );
+    tokio::time::timeout(SOON, heard.recv())
+        .await
+        .expect("the panel's connection ends")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_time_without_a_word() {
+    let panel = Upstream::panel().await;
+    let door = Doorman::start(&Settings::panel(panel.url()).set("http", "idle_timeout", "300ms")).await;
+    let mut used = Connection::open(door.http().await).await;
+    let mut fresh = Connection::open(door.http().await).await;
+    assert_eq!(used.get("/").await.status(), 200);
+
+    for connection in [&mut used, &mut fresh] {
+        let said = tokio::time::timeout(SOON, connection.rest())
+            .await
+            .expect("it ends after idle_timeout");
+        assert!(said.is_empty(), "{:?}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[tokio::test]
+async fn the_body_waits_for_the_panels_own_100_continue() {
+    let (ask, asked) = tokio::sync::oneshot::channel();
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Some(asked)));
+    let panel = Upstream::with(move |mut client| {
+        let asked = std::sync::Arc::clone(&asked);
+        async move {
+            let head = client.head().await.unwrap();
+            assert_eq!(head.field("expect"), Some("100-continue"));
+            let asked = asked.lock().unwrap().take().unwrap();
+            asked.await.unwrap();
+            client.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+            assert_eq!(client.bytes(4).await, b"body");
+            client.send(plain(200, "got it")).await;
+        }
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let mut client = Connection::open(door.http().await).await;
+
+    client
+        .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        .await;
+    let early = tokio::time::timeout(Duration::from_millis(200), client.more()).await;
+    assert!(
+        early.is_err(),
+        "it said to go on before the panel did: {:?}",
+        String::from_utf8_lossy(&client.buffer)
+    );
+    ask.send(()).unwrap();
+
+    assert_eq!(client.head().await.unwrap().status(), 100);
+    client.send("body").await;
+    assert_eq!(client.answer().await.text(), "got it");
+}
+
+#[tokio::test]
+async fn trailers_reach_a_visitor_who_wants_them() {
+    let panel = Upstream::answering(|_| {
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n".to_vec()
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let mut client = Connection::open(door.http().await).await;
+
+    client
+        .send("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n")
+        .await;
+    client.head().await;
+    let body = String::from_utf8(client.rest().await).unwrap();
+
+    assert!(
+        body.to_ascii_lowercase().ends_with("0\r\nx-sum: 7\r\n\r\n"),
+        "{body:?}"
+    );
+    assert_eq!(panel.only().field("te"), Some("trailers"));
 }
 
 fn says_nothing_about(answer: &str, secrets: &[&str]) {

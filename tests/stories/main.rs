@@ -11,6 +11,7 @@ mod acme;
 mod challenges;
 mod commands;
 mod forwarding;
+mod https;
 mod ports;
 mod settings;
 mod streams;

@@ -3,8 +3,15 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::tls;
 
 /// One connection, with what was read beyond the last answer.
 #[derive(Debug)]
@@ -243,6 +250,41 @@ pub async fn over_unix(socket: &Path, method: &str, target: &str) -> Option<Mess
         ))
         .await;
     Some(connection.answer().await)
+}
+
+/// One connection of HTTP/2.
+#[derive(Debug)]
+pub struct Multiplexed(http2::SendRequest<Full<Bytes>>);
+
+impl Multiplexed {
+    /// Over TLS, chosen by ALPN.
+    pub async fn open(https: SocketAddr, config: &ClientConfig) -> Self {
+        let stream = tls::connect(https, config).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// One GET: the status and the body.
+    pub async fn get(&mut self, path: &str) -> (u16, String) {
+        let (status, body) = self.send("GET", path, Bytes::new()).await;
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// Any request.
+    pub async fn send(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> (u16, Bytes) {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("https://127.0.0.1{path}"));
+        let request = request.body(Full::new(body.into())).unwrap();
+        self.0.ready().await.expect("the connection goes on");
+        let answer = self.0.send_request(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.into_body().collect().await.unwrap().to_bytes())
+    }
 }
 
 fn parse(head: &str) -> Message {
