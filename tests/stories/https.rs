@@ -136,6 +136,36 @@ async fn a_fixed_pair_is_served_instead_of_the_managed_one() {
     assert_eq!(tls::fingerprint(&tls::leaf(&stream)), pair.fingerprint());
 }
 
+#[tokio::test]
+async fn further_ports_are_taken_over_plain_or_with_the_same_certificate() {
+    let (panel, subscriptions) = (
+        Upstream::panel().await,
+        Upstream::answering(|_| plain(200, "subscribed")).await,
+    );
+    for encrypted in [false, true] {
+        let settings = Settings::panel(panel.url())
+            .set("https", "listen", vec!["127.0.0.1:0"])
+            .set("[forward]", "listen", vec!["127.0.0.1:0"])
+            .set("[forward]", "tls", encrypted)
+            .set("[forward]", "upstream", subscriptions.url());
+        let door = Doorman::start(&settings).await;
+        let (https, forward) = (door.https().await, door.listens("forward").await);
+
+        let answer = if encrypted {
+            let anybody = tls::trusting_anybody(&[]);
+            let stream = tls::connect(forward, &anybody).await.unwrap();
+            let managed = tls::connect(https, &anybody).await.unwrap();
+            assert_eq!(tls::leaf(&stream), tls::leaf(&managed));
+            Connection::over(stream).get("/sub").await
+        } else {
+            get(forward, "/sub").await
+        };
+
+        assert_eq!(answer.text(), "subscribed");
+    }
+    assert!(panel.seen().is_empty());
+}
+
 /// A door that serves the certificate it makes for its first minutes.
 async fn with_tls(panel: &Upstream) -> Doorman {
     Doorman::start(&Settings::panel(panel.url()).set("https", "listen", vec!["127.0.0.1:0"])).await
