@@ -253,7 +253,7 @@ fn files(room: &str, extension: &str) -> Vec<PathBuf> {
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                rooms.push(path);
+                rooms.extend((path.file_name() != Some("target".as_ref())).then_some(path));
             } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path);
             }
