@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::support::client::{Connection, Multiplexed, get};
 use crate::support::doorman::{self, Doorman, Settings};
 use crate::support::pebble::{Pebble, Terms};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{self, Upstream};
 use crate::support::{free_port, tls, until};
 
 /// An order with Pebble takes two or three seconds; a busy machine may need more.
@@ -185,6 +185,51 @@ async fn challenges_come_before_every_other_rule() {
     // Once the order is done the token is nobody's again.
     get(door.http().await, &validated[0]).await;
     assert!(asked(&validated[0]), "the token is still published");
+}
+
+#[tokio::test]
+async fn every_listener_answers_the_token_while_it_is_published() {
+    let panel = Upstream::panel().await;
+    let (http, https, forward) = (address(free_port()), address(free_port()), address(free_port()));
+    // What the CA asks is asked from every listener before it gets its answer.
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&answers);
+    let perspective = Upstream::with(move |mut client| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let request = client.request().await.unwrap();
+            let path = request.start.split(' ').nth(1).unwrap().to_owned();
+            let anybody = tls::trusting_anybody(&[]);
+            let plain = get(http, &path).await;
+            let other = get(forward, &path).await;
+            let over_tls = Connection::over(tls::connect(https, &anybody).await.unwrap())
+                .get(&path)
+                .await;
+            client.send(upstream::plain(plain.status(), plain.text())).await;
+            heard.lock().unwrap().push([plain, other, over_tls]);
+        }
+    })
+    .await;
+    let pebble = Pebble::start(Terms::quick(perspective.address.port())).await;
+    let settings = with_certificate(&panel, &pebble, http.port())
+        .set("https", "listen", vec![https.to_string()])
+        .set("[forward]", "listen", vec![forward.to_string()])
+        .set("[forward]", "tls", false)
+        .set("[forward]", "upstream", panel.url());
+    let door = Doorman::start(&settings).await;
+
+    door.reaches("valid", ORDER).await;
+
+    assert!(panel.seen().is_empty(), "{:#?}", panel.seen());
+    let answers = answers.lock().unwrap();
+    let (token, _) = answers[0][0]
+        .text()
+        .split_once('.')
+        .expect("token and thumbprint");
+    assert!(pebble.validated()[0].ends_with(token));
+    for answer in answers.iter().flatten() {
+        assert_eq!((answer.status(), answer.text()), (200, answers[0][0].text()));
+    }
 }
 
 #[tokio::test]
@@ -492,7 +537,7 @@ async fn talking_panel() -> Upstream {
                 }
                 return;
             }
-            client.send(crate::support::upstream::plain(200, &format!("the panel: {}", request.start))).await;
+            client.send(upstream::plain(200, &format!("the panel: {}", request.start))).await;
         }
     })
     .await
