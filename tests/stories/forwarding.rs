@@ -249,26 +249,28 @@ async fn a_truncated_answer_looks_truncated() {
 
 #[tokio::test]
 async fn a_visitor_who_leaves_is_heard_by_the_panel() {
-    let (gone, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let panel = Upstream::with(move |mut client| {
-        let gone = gone.clone();
+        let tell = tell.clone();
         async move {
             client.head().await;
+            tell.send("asked").unwrap();
             client.rest().await;
-            let _ = gone.send(());
+            tell.send("gone").unwrap();
         }
     })
     .await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
     client.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(heard.recv().await, Some("asked"));
 
     drop(client);
 
-    tokio::time::timeout(Duration::from_secs(10), heard.recv())
+    let last = tokio::time::timeout(SOON, heard.recv())
         .await
-        .expect("the panel's connection ends")
-        .unwrap();
+        .expect("the panel's connection ends");
+    assert_eq!(last, Some("gone"));
 }
 
 #[tokio::test]
