@@ -1,5 +1,7 @@
 //! The commands: one file each, with what it prints and returns.
 
+pub mod check;
+
 use std::fmt;
 
 /// How a command ends, as sysexits.h has it.

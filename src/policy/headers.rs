@@ -17,8 +17,8 @@ const ADDED: usize = 6;
 /// What is known of a request besides its fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
-    /// The client, as the socket shows it.
-    pub peer: IpAddr,
+    /// The client's address, as the socket shows it.
+    pub peer: &'a HeaderValue,
     /// The host that was asked for: the `Host` field, or the authority of the target. `None` only with HTTP/1.0.
     pub host: Option<&'a HeaderValue>,
     /// The request came over TLS that we terminated.
@@ -104,6 +104,12 @@ pub fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// An address as a field value: IPv4 as such, even where it came over an IPv6 socket.
+#[must_use]
+pub fn address(address: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(address.to_canonical().to_string()).expect("an address is printable ASCII")
+}
+
 /// Whether a host is an IPv6 literal, with or without a port.
 #[must_use]
 pub fn is_ipv6_literal(host: &HeaderValue) -> bool {
@@ -115,26 +121,19 @@ pub fn is_ipv6_literal(host: &HeaderValue) -> bool {
 /// Panels make subscription links from `X-Forwarded-Host`, else `X-Real-IP`, else `Host`; with an IPv6 literal only the
 /// last gives a link that works, so the first two stay away.
 fn say_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
-    let peer = address_value(origin.peer);
     let literal = origin.host.is_none_or(is_ipv6_literal);
     if origin.trusted {
-        let chain = joined(outgoing.get_all(X_FORWARDED_FOR).iter().chain([&peer]), b", ");
+        let chain = joined(outgoing.get_all(X_FORWARDED_FOR).iter().chain([origin.peer]), b", ");
         outgoing.insert(X_FORWARDED_FOR, chain);
     } else {
-        outgoing.insert(X_FORWARDED_FOR, peer.clone());
+        outgoing.insert(X_FORWARDED_FOR, origin.peer.clone());
     }
     let scheme = if origin.secure { "https" } else { "http" };
-    outgoing
-        .entry(X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static(scheme));
+    outgoing.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
     if let (Some(host), false) = (origin.host, literal) {
         outgoing.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
-        outgoing.entry(X_REAL_IP).or_insert(peer);
+        outgoing.entry(X_REAL_IP).or_insert_with(|| origin.peer.clone());
     }
-}
-
-fn address_value(address: IpAddr) -> HeaderValue {
-    HeaderValue::try_from(address.to_canonical().to_string()).expect("an address is printable ASCII")
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -152,10 +151,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_claim_about_client(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip"
-    )
+    matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip")
 }
 
 fn asks_for_trailers(headers: &HeaderMap) -> bool {
@@ -207,9 +203,7 @@ impl Nominated {
 
 /// The common options name no field worth a look; this saves their conversion on every request.
 fn is_connection_option(token: &[u8]) -> bool {
-    [&b"keep-alive"[..], b"close", b"upgrade"]
-        .iter()
-        .any(|option| token.eq_ignore_ascii_case(option))
+    [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|option| token.eq_ignore_ascii_case(option))
 }
 
 /// Several lines made one.
@@ -228,13 +222,10 @@ fn joined<'a>(lines: impl Iterator<Item = &'a HeaderValue>, separator: &[u8]) ->
 mod tests {
     use super::*;
 
-    const ORIGIN: Origin<'_> = Origin {
-        peer: IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)),
-        host: None,
-        secure: false,
-        trusted: false,
-        websocket: false,
-    };
+    static PEER: HeaderValue = HeaderValue::from_static("198.51.100.7");
+
+    const ORIGIN: Origin<'_> =
+        Origin { peer: &PEER, host: None, secure: false, trusted: false, websocket: false };
 
     fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines
@@ -247,29 +238,15 @@ mod tests {
     }
 
     fn shown(headers: &HeaderMap) -> Vec<String> {
-        headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect()
+        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     #[test]
     fn order_and_duplicates_are_kept_and_the_client_is_named() {
         let host = HeaderValue::from_static("panel.example:80");
-        let incoming = fields(&[
-            ("accept", "a"),
-            ("host", "x"),
-            ("accept", "b"),
-            ("x-own", "1"),
-            ("cookie", "s=1"),
-        ]);
-        let outgoing = request(
-            incoming,
-            Origin {
-                host: Some(&host),
-                ..ORIGIN
-            },
-        );
+        let incoming =
+            fields(&[("accept", "a"), ("host", "x"), ("accept", "b"), ("x-own", "1"), ("cookie", "s=1")]);
+        let outgoing = request(incoming, Origin { host: Some(&host), ..ORIGIN });
         assert_eq!(
             shown(&outgoing),
             [
@@ -303,12 +280,7 @@ mod tests {
         let outgoing = request(incoming, ORIGIN);
         assert_eq!(
             shown(&outgoing),
-            [
-                "x-three: 3",
-                "content-length: 0",
-                "x-forwarded-for: 198.51.100.7",
-                "x-forwarded-proto: http"
-            ]
+            ["x-three: 3", "content-length: 0", "x-forwarded-for: 198.51.100.7", "x-forwarded-proto: http"]
         );
     }
 
@@ -325,13 +297,7 @@ mod tests {
                 ("forwarded", "for=4.4.4.4"),
             ])
         };
-        let stranger = request(
-            claims(),
-            Origin {
-                host: Some(&host),
-                ..ORIGIN
-            },
-        );
+        let stranger = request(claims(), Origin { host: Some(&host), ..ORIGIN });
         assert_eq!(
             shown(&stranger)[1..],
             [
@@ -341,14 +307,7 @@ mod tests {
                 "x-real-ip: 198.51.100.7"
             ]
         );
-        let trusted = request(
-            claims(),
-            Origin {
-                host: Some(&host),
-                trusted: true,
-                ..ORIGIN
-            },
-        );
+        let trusted = request(claims(), Origin { host: Some(&host), trusted: true, ..ORIGIN });
         assert_eq!(
             shown(&trusted)[1..],
             [
@@ -364,20 +323,10 @@ mod tests {
     fn an_ipv6_literal_host_gets_neither_forwarded_host_nor_real_ip() {
         let host = HeaderValue::from_static("[2001:db8::1]:80");
         let claims = fields(&[("x-forwarded-host", "evil"), ("x-real-ip", "3.3.3.3")]);
-        let outgoing = request(
-            claims,
-            Origin {
-                host: Some(&host),
-                ..ORIGIN
-            },
-        );
+        let outgoing = request(claims, Origin { host: Some(&host), ..ORIGIN });
         assert_eq!(
             shown(&outgoing),
-            [
-                "host: [2001:db8::1]:80",
-                "x-forwarded-for: 198.51.100.7",
-                "x-forwarded-proto: http"
-            ]
+            ["host: [2001:db8::1]:80", "x-forwarded-for: 198.51.100.7", "x-forwarded-proto: http"]
         );
     }
 
@@ -389,13 +338,7 @@ mod tests {
             ("x-gone", "1"),
         ]);
         assert!(asks_for_websocket(&incoming));
-        let outgoing = request(
-            incoming,
-            Origin {
-                websocket: true,
-                ..ORIGIN
-            },
-        );
+        let outgoing = request(incoming, Origin { websocket: true, ..ORIGIN });
         assert_eq!(
             shown(&outgoing),
             [
@@ -405,14 +348,8 @@ mod tests {
                 "x-forwarded-proto: http"
             ]
         );
-        assert!(!asks_for_websocket(&fields(&[
-            ("connection", "upgrade"),
-            ("upgrade", "h2c")
-        ])));
-        assert!(!asks_for_websocket(&fields(&[
-            ("connection", "close"),
-            ("upgrade", "websocket")
-        ])));
+        assert!(!asks_for_websocket(&fields(&[("connection", "upgrade"), ("upgrade", "h2c")])));
+        assert!(!asks_for_websocket(&fields(&[("connection", "close"), ("upgrade", "websocket")])));
         assert!(!asks_for_websocket(&fields(&[
             ("connection", "upgrade"),
             ("upgrade", "websocket"),
@@ -436,20 +373,11 @@ mod tests {
 
     #[test]
     fn a_response_without_hop_by_hop_fields_passes_as_it_is() {
-        let incoming = fields(&[
-            ("server", "panel"),
-            ("date", "d"),
-            ("set-cookie", "a"),
-            ("set-cookie", "b"),
-        ]);
+        let incoming =
+            fields(&[("server", "panel"), ("date", "d"), ("set-cookie", "a"), ("set-cookie", "b")]);
         assert_eq!(response(incoming.clone(), false), incoming);
         let outgoing = response(
-            fields(&[
-                ("connection", "x-a"),
-                ("x-a", "1"),
-                ("x-b", "2"),
-                ("keep-alive", "1"),
-            ]),
+            fields(&[("connection", "x-a"), ("x-a", "1"), ("x-b", "2"), ("keep-alive", "1")]),
             false,
         );
         assert_eq!(shown(&outgoing), ["x-b: 2"]);

@@ -25,10 +25,7 @@ pub fn challenge_token<'a>(method: &Method, uri: &'a Uri) -> Option<&'a str> {
 /// Whether a token may be looked up as a file name: base64url only (RFC 8555 section 8.1).
 #[must_use]
 pub fn is_token(token: &str) -> bool {
-    !token.is_empty()
-        && token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Why a request is not forwarded.
@@ -96,12 +93,7 @@ pub fn admit(head: Head<'_>, max_uri_bytes: usize) -> Result<Option<HeaderValue>
         return Err(Refusal::TargetTooLong);
     }
     if let Some(coding) = head.headers.get(header::TRANSFER_ENCODING) {
-        let one = head
-            .headers
-            .get_all(header::TRANSFER_ENCODING)
-            .iter()
-            .nth(1)
-            .is_none();
+        let one = head.headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_none();
         if !one || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
             return Err(Refusal::TransferCoding);
         }
@@ -122,9 +114,7 @@ pub fn allow(path: &str, base_path: &str, allowed: &AllowPaths) -> Result<(), Re
     let AllowPaths::Only(entries) = allowed else {
         return Ok(());
     };
-    let decoded = decode_once(path)
-        .filter(|path| is_plain(path))
-        .ok_or(Refusal::Path)?;
+    let decoded = decode_once(path).filter(|path| is_plain(path)).ok_or(Refusal::Path)?;
     let below = if decoded == base_path.trim_end_matches('/') {
         "" // the base without its slash: the panel redirects it
     } else {
@@ -139,9 +129,7 @@ pub fn allow(path: &str, base_path: &str, allowed: &AllowPaths) -> Result<(), Re
 
 /// Bytes of the target as it came.
 fn target_length(uri: &Uri) -> usize {
-    let authority = uri
-        .authority()
-        .map_or(0, |authority| authority.as_str().len() + 3);
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + 3);
     let scheme = uri.scheme_str().map_or(0, str::len);
     scheme + authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
@@ -163,11 +151,7 @@ fn host(head: Head<'_>) -> Result<Option<HeaderValue>, Refusal> {
             return Err(Refusal::Host);
         }
         let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Host)?;
-        return if is_host(&value) {
-            Ok(Some(value))
-        } else {
-            Err(Refusal::Host)
-        };
+        return if is_host(&value) { Ok(Some(value)) } else { Err(Refusal::Host) };
     }
     match line {
         Some(value) => Ok(Some(value.clone())),
@@ -186,10 +170,7 @@ fn is_host(value: &HeaderValue) -> bool {
         None => {
             let name_ends = text.find(':').unwrap_or(text.len());
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-            (
-                &text[name_ends..],
-                name_ends > 0 && text[..name_ends].bytes().all(plain),
-            )
+            (&text[name_ends..], name_ends > 0 && text[..name_ends].bytes().all(plain))
         }
     };
     let port = host_ends.strip_prefix(':').unwrap_or(host_ends);
@@ -206,9 +187,7 @@ fn decode_once(path: &str) -> Option<String> {
             b'%' => {
                 let digits = [bytes.next()?, bytes.next()?];
                 let text = std::str::from_utf8(&digits).ok()?;
-                u8::from_str_radix(text, 16)
-                    .ok()
-                    .filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?
+                u8::from_str_radix(text, 16).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?
             }
             other => other,
         });
@@ -243,89 +222,45 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let head = Head {
-            method: &Method::GET,
-            uri: &uri,
-            version,
-            headers: &headers,
-        };
+        let head = Head { method: &Method::GET, uri: &uri, version, headers: &headers };
         admit(head, 100).map(|host| host.map_or_else(String::new, |host| host.to_str().unwrap().to_owned()))
     }
 
     #[test]
     fn a_request_is_for_one_host() {
         let v11 = Version::HTTP_11;
-        for good in [
-            "a",
-            "a.example:80",
-            "1.2.3.4",
-            "[::1]",
-            "[2001:db8::1]:8080",
-            "a_b-c",
-        ] {
-            assert_eq!(
-                admitted("/", v11, &[("host", good)]).as_deref(),
-                Ok(good),
-                "{good}"
-            );
+        for good in ["a", "a.example:80", "1.2.3.4", "[::1]", "[2001:db8::1]:8080", "a_b-c"] {
+            assert_eq!(admitted("/", v11, &[("host", good)]).as_deref(), Ok(good), "{good}");
         }
-        for bad in [
-            "", "a b", "a/b", "u@a", "a:b", "a:123456", "a:1:2", "[::1", "[::1]x", "[::1]1", "[a]", "a,b",
-        ] {
+        for bad in
+            ["", "a b", "a/b", "u@a", "a:b", "a:123456", "a:1:2", "[::1", "[::1]x", "[::1]1", "[a]", "a,b"]
+        {
             assert_eq!(admitted("/", v11, &[("host", bad)]), Err(Refusal::Host), "{bad}");
         }
         assert_eq!(admitted("/", v11, &[]), Err(Refusal::Host));
-        assert_eq!(
-            admitted("/", v11, &[("host", "a"), ("host", "a")]),
-            Err(Refusal::Host)
-        );
+        assert_eq!(admitted("/", v11, &[("host", "a"), ("host", "a")]), Err(Refusal::Host));
         assert_eq!(admitted("/", Version::HTTP_10, &[]).as_deref(), Ok(""));
-        assert_eq!(
-            admitted("http://b:1/x", v11, &[("host", "a")]).as_deref(),
-            Ok("b:1")
-        );
-        assert_eq!(
-            admitted("http://u@b/x", v11, &[("host", "a")]),
-            Err(Refusal::Host)
-        );
+        assert_eq!(admitted("http://b:1/x", v11, &[("host", "a")]).as_deref(), Ok("b:1"));
+        assert_eq!(admitted("http://u@b/x", v11, &[("host", "a")]), Err(Refusal::Host));
     }
 
     #[test]
     fn only_a_single_chunked_coding_is_understood() {
-        let with = |value| {
-            admitted(
-                "/",
-                Version::HTTP_11,
-                &[("host", "a"), ("transfer-encoding", value)],
-            )
-        };
+        let with = |value| admitted("/", Version::HTTP_11, &[("host", "a"), ("transfer-encoding", value)]);
         assert_eq!(with("chunked").as_deref(), Ok("a"));
         assert_eq!(with("Chunked").as_deref(), Ok("a"));
         for bad in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
             assert_eq!(with(bad), Err(Refusal::TransferCoding), "{bad}");
         }
-        let twice = [
-            ("host", "a"),
-            ("transfer-encoding", "chunked"),
-            ("transfer-encoding", "chunked"),
-        ];
-        assert_eq!(
-            admitted("/", Version::HTTP_11, &twice),
-            Err(Refusal::TransferCoding)
-        );
+        let twice = [("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(admitted("/", Version::HTTP_11, &twice), Err(Refusal::TransferCoding));
     }
 
     #[test]
     fn a_target_has_a_limit() {
         let long = format!("/{}", "x".repeat(100));
-        assert_eq!(
-            admitted(&long, Version::HTTP_11, &[("host", "a")]),
-            Err(Refusal::TargetTooLong)
-        );
-        assert_eq!(
-            admitted(&long[..100], Version::HTTP_11, &[("host", "a")]).as_deref(),
-            Ok("a")
-        );
+        assert_eq!(admitted(&long, Version::HTTP_11, &[("host", "a")]), Err(Refusal::TargetTooLong));
+        assert_eq!(admitted(&long[..100], Version::HTTP_11, &[("host", "a")]).as_deref(), Ok("a"));
     }
 
     #[test]
@@ -334,10 +269,7 @@ mod tests {
         assert_eq!(challenge_token(&Method::GET, &uri), Some("a-B_9"));
         assert_eq!(challenge_token(&Method::HEAD, &uri), Some("a-B_9"));
         assert_eq!(challenge_token(&Method::POST, &uri), None);
-        assert_eq!(
-            challenge_token(&Method::GET, &"/.well-known/acme-challenge".parse().unwrap()),
-            None
-        );
+        assert_eq!(challenge_token(&Method::GET, &"/.well-known/acme-challenge".parse().unwrap()), None);
         assert!(is_token("a-B_9"));
         for name in ["", "..", "a/b", "a.b", "a%2fb"] {
             assert!(!is_token(name), "{name}");
@@ -346,11 +278,7 @@ mod tests {
 
     #[test]
     fn paths_are_compared_as_the_router_sees_them_and_doubt_refuses() {
-        let only = AllowPaths::Only(
-            ["", "login", "assets/", "panel", "panel/"]
-                .map(str::to_owned)
-                .to_vec(),
-        );
+        let only = AllowPaths::Only(["", "login", "assets/", "panel", "panel/"].map(str::to_owned).to_vec());
         let pass = |path: &str| allow(path, "/secret/", &only).is_ok();
         for open in [
             "/secret/",

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
+use super::now::{self, Instant};
 use super::stream::Stream;
 use crate::config::Limits;
 
@@ -44,6 +44,8 @@ pub(super) struct Activity {
     close_delimited: Cell<bool>,
     /// Requests of an HTTP/2 connection: open, and those of them without a response head yet.
     streams: Cell<(u32, u32)>,
+    /// Times that everything written so far had left.
+    flushes: Cell<u64>,
 }
 
 /// A request of an HTTP/2 connection, from its head to the end of its response.
@@ -56,7 +58,7 @@ pub(super) struct OpenStream {
 impl Activity {
     /// A connection that has just been accepted.
     pub(super) fn new(limits: Rc<Limits>) -> Rc<Self> {
-        let deadline = Cell::new(Instant::now() + limits.idle_timeout);
+        let deadline = Cell::new(now::now() + limits.idle_timeout);
         Rc::new(Self {
             phase: Cell::new(Phase::Idle),
             deadline,
@@ -65,6 +67,7 @@ impl Activity {
             draining: Cell::new(false),
             close_delimited: Cell::new(false),
             streams: Cell::new((0, 0)),
+            flushes: Cell::new(0),
         })
     }
 
@@ -72,10 +75,7 @@ impl Activity {
     pub(super) fn open_stream(self: &Rc<Self>) -> OpenStream {
         let (open, unanswered) = self.streams.get();
         self.set_streams(open + 1, unanswered + 1);
-        OpenStream {
-            activity: Rc::clone(self),
-            answered: false,
-        }
+        OpenStream { activity: Rc::clone(self), answered: false }
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -87,7 +87,7 @@ impl Activity {
     }
 
     pub(super) fn is_overdue(&self) -> bool {
-        self.deadline.get() <= Instant::now()
+        self.deadline.get() <= now::now()
     }
 
     /// Whether a request is under way.
@@ -126,6 +126,11 @@ impl Activity {
         self.phase.set(Phase::Flushing);
     }
 
+    /// Changes whenever everything written so far has left.
+    pub(super) fn flushes(&self) -> u64 {
+        self.flushes.get()
+    }
+
     /// Whether closing now would pass a truncated response off as a whole one.
     pub(super) fn would_look_complete(&self) -> bool {
         self.close_delimited.get() && self.phase.get() == Phase::Download
@@ -160,7 +165,7 @@ impl Activity {
 
     fn enter(&self, phase: Phase, limit: std::time::Duration) {
         self.phase.set(phase);
-        self.deadline.set(Instant::now() + limit);
+        self.deadline.set(now::now() + limit);
     }
 
     fn read_some(&self) {
@@ -182,6 +187,7 @@ impl Activity {
     }
 
     fn flushed(&self) {
+        self.flushes.set(self.flushes.get().wrapping_add(1));
         if self.phase.get() == Phase::Flushing {
             self.enter(Phase::Idle, self.limits.idle_timeout);
         }
@@ -200,8 +206,7 @@ impl OpenStream {
 impl Drop for OpenStream {
     fn drop(&mut self) {
         let (open, unanswered) = self.activity.streams.get();
-        self.activity
-            .set_streams(open - 1, unanswered - u32::from(!self.answered));
+        self.activity.set_streams(open - 1, unanswered - u32::from(!self.answered));
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,11 +63,7 @@ impl Upload {
         activity: Option<&Rc<Activity>>,
         response_timeout: Duration,
     ) -> Self {
-        Self {
-            incoming,
-            gate,
-            watcher: activity.map(|activity| (Rc::clone(activity), response_timeout)),
-        }
+        Self { incoming, gate, watcher: activity.map(|activity| (Rc::clone(activity), response_timeout)) }
     }
 
     fn completed(&mut self) {
@@ -119,6 +115,39 @@ pub(super) struct ResponseBody {
     watcher: Option<Watcher>,
 }
 
+impl Download {
+    fn poll(
+        &mut self,
+        watcher: Option<&Watcher>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.broken.is_none() {
+            let frame = ready!(self.lease.link().poll_body(&mut self.incoming, cx));
+            match (frame, watcher) {
+                (None, _) => return Poll::Ready(None),
+                (Some(Ok(frame)), _) => return Poll::Ready(Some(Ok(frame))),
+                (Some(Err(error)), Some(Watcher::Connection(activity))) => {
+                    self.broken = Some((error.into(), activity.flushes()));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                (Some(Err(error)), Some(Watcher::Stream(_)) | None) => {
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            }
+        }
+        // hyper drops what it has not written yet when a body fails; the client should get all that came.
+        let flushes = match watcher {
+            Some(Watcher::Connection(activity)) => Some(activity.flushes()),
+            Some(Watcher::Stream(_)) | None => None,
+        };
+        match self.broken.take_if(|(_, then)| Some(*then) != flushes) {
+            Some((error, _)) => Poll::Ready(Some(Err(error))),
+            None => Poll::Pending, // the flush wakes us
+        }
+    }
+}
+
 /// Who is told that a response is complete.
 pub(super) enum Watcher {
     /// An HTTP/1 connection.
@@ -138,22 +167,21 @@ enum Content {
 struct Download {
     incoming: Incoming,
     lease: Lease,
+    /// Why the upstream broke off, and the connection's flushes when it did.
+    broken: Option<(Cut, u64)>,
 }
 
 impl ResponseBody {
     /// A body of our own.
     pub(super) fn whole(bytes: Bytes) -> Self {
         let content = Content::Whole((!bytes.is_empty()).then_some(bytes));
-        Self {
-            content,
-            watcher: None,
-        }
+        Self { content, watcher: None }
     }
 
     /// What the upstream sends; its connection goes back to the pool at the end.
     pub(super) fn relayed(incoming: Incoming, lease: Lease) -> Self {
         Self {
-            content: Content::Relayed(Box::new(Download { incoming, lease })),
+            content: Content::Relayed(Box::new(Download { incoming, lease, broken: None })),
             watcher: None,
         }
     }
@@ -187,15 +215,10 @@ impl Body for ResponseBody {
     type Error = Cut;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match &mut self.get_mut().content {
+        let this = self.get_mut();
+        match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Relayed(download) => {
-                let Download { incoming, lease } = &mut **download;
-                lease
-                    .link()
-                    .poll_body(incoming, cx)
-                    .map(|frame| frame.map(|frame| frame.map_err(Cut::from)))
-            }
+            Content::Relayed(download) => download.poll(this.watcher.as_ref(), cx),
         }
     }
 

@@ -12,8 +12,8 @@ use tokio_rustls::TlsConnector;
 
 use super::link::Link;
 use super::stream::Stream;
-use super::trust::{self, TrustError};
 use crate::config::{Address, Scheme, Upstream};
+use crate::shared::trust::{self, TrustError};
 
 /// Opens connections to one upstream.
 #[derive(Clone)]
@@ -49,10 +49,7 @@ impl ConnectError {
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Connect(error) => {
-                matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-                )
+                matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
             }
             Self::Lookup(_) | Self::Handshake(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => {
                 false
@@ -108,18 +105,14 @@ impl Connector {
 }
 
 async fn unix(path: &PathBuf) -> Result<Stream, ConnectError> {
-    Ok(Stream::Unix(
-        UnixStream::connect(path).await.map_err(ConnectError::Connect)?,
-    ))
+    Ok(Stream::Unix(UnixStream::connect(path).await.map_err(ConnectError::Connect)?))
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     let tcp = match host.parse::<IpAddr>() {
         Ok(address) => TcpStream::connect(SocketAddr::new(address, port)).await,
         Err(_) => {
-            let found = tokio::net::lookup_host((host, port))
-                .await
-                .map_err(ConnectError::Lookup)?;
+            let found = tokio::net::lookup_host((host, port)).await.map_err(ConnectError::Lookup)?;
             TcpStream::connect(&found.collect::<Vec<_>>()[..]).await
         }
     }

@@ -13,11 +13,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::activity::{Activity, Phase, Watched};
+use super::now::{self, Instant};
 use super::service::{Client, Protocol};
 use super::stream::Stream;
 use super::tunnel::{self, Side};
@@ -76,6 +77,7 @@ pub(super) async fn serve(worker: Rc<Worker>, door: Rc<Door>, socket: TcpStream,
         return;
     };
     let _counted = Counted::new(&worker);
+    now::tick();
     let activity = Activity::new(Rc::clone(&worker.limits));
     let _entry = worker.roster().enter(&activity);
     let _ = socket.set_nodelay(true); // a socket that cannot be told so still works
@@ -85,26 +87,9 @@ pub(super) async fn serve(worker: Rc<Worker>, door: Rc<Door>, socket: TcpStream,
     }
     match &door.tls {
         None => {
-            Box::pin(http1(
-                Rc::clone(&worker),
-                Rc::clone(&door),
-                Stream::Tcp(socket),
-                peer,
-                activity,
-            ))
-            .await
+            Box::pin(http1(Rc::clone(&worker), Rc::clone(&door), Stream::Tcp(socket), peer, activity)).await
         }
-        Some(tls) => {
-            Box::pin(https(
-                Rc::clone(&worker),
-                Rc::clone(&door),
-                tls,
-                socket,
-                peer,
-                activity,
-            ))
-            .await
-        }
+        Some(tls) => Box::pin(https(Rc::clone(&worker), Rc::clone(&door), tls, socket, peer, activity)).await,
     }
 }
 
@@ -148,20 +133,11 @@ async fn https(
 }
 
 async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketAddr, activity: Rc<Activity>) {
-    let client = Rc::new(Client {
-        worker: Rc::clone(&worker),
-        door,
-        peer,
-        protocol: Protocol::One(Rc::clone(&activity)),
-        tunnel: None.into(),
-    });
-    let io = TokioIo::new(Watched {
-        stream,
-        activity: Rc::clone(&activity),
-    });
+    let client = Client::new(Rc::clone(&worker), door, peer, Protocol::One(Rc::clone(&activity)));
+    let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
     let service = service_fn({
         let client = Rc::clone(&client);
-        move |request| Rc::clone(&client).call(request)
+        move |request| client.call(request)
     });
     let mut connection = worker.http.http1.serve_connection(io, service);
     let ended = converse(&mut connection, &activity).await;
@@ -175,14 +151,7 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
         Some(upstream) => {
             let _place = worker.gate.tunnel();
             worker.counters.tunnels.increment();
-            let carried = tunnel::run(
-                Side {
-                    stream,
-                    early: parts.read_buf,
-                },
-                upstream,
-            )
-            .await;
+            let carried = tunnel::run(Side { stream, early: parts.read_buf }, upstream).await;
             worker.counters.tunnels.decrement();
             debug!(?carried, "tunnel ended");
         }
@@ -200,6 +169,7 @@ where
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut told = false;
     std::future::poll_fn(|cx| {
+        now::tick();
         if activity.is_draining(cx) && !told {
             told = true;
             std::pin::Pin::new(&mut *connection).graceful_shutdown();
@@ -209,6 +179,10 @@ where
                 debug!(%error, "connection ended");
             }
             return Poll::Ready(result.is_ok());
+        }
+        // A deadline that moved back is looked up when the timer fires; one that moved forward, now.
+        if activity.deadline() < deadline.deadline() {
+            deadline.as_mut().reset(activity.deadline());
         }
         while deadline.as_mut().poll(cx).is_ready() {
             if !activity.is_overdue() {
@@ -227,33 +201,23 @@ where
 }
 
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketAddr, activity: Rc<Activity>) {
-    let client = Rc::new(Client {
-        worker: Rc::clone(&worker),
-        door,
-        peer,
-        protocol: Protocol::Two(Rc::clone(&activity)),
-        tunnel: None.into(),
-    });
-    let service = service_fn(move |request| Rc::clone(&client).call(request));
-    let io = TokioIo::new(Watched {
-        stream,
-        activity: Rc::clone(&activity),
-    });
+    let client = Client::new(Rc::clone(&worker), door, peer, Protocol::Two(Rc::clone(&activity)));
+    let service = service_fn(move |request| client.call(request));
+    let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
     let mut connection = pin!(worker.http.http2.serve_connection(io, service));
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut told = false;
     let result = std::future::poll_fn(|cx| {
+        now::tick();
         let mut leave = activity.is_draining(cx);
         while deadline.as_mut().poll(cx).is_ready() {
             if !activity.is_overdue() || activity.phase() == Phase::Waiting {
-                deadline
-                    .as_mut()
-                    .reset(activity.deadline().max(Instant::now() + LOOK_AGAIN));
+                deadline.as_mut().reset(activity.deadline().max(now::now() + LOOK_AGAIN));
             } else if told || activity.phase() != Phase::Idle {
                 return Poll::Ready(Ok(())); // nothing moved for too long
             } else {
                 leave = true;
-                deadline.as_mut().reset(Instant::now() + LOOK_AGAIN);
+                deadline.as_mut().reset(now::now() + LOOK_AGAIN);
             }
         }
         if leave && !told {

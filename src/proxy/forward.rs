@@ -1,7 +1,9 @@
 //! The way to an upstream and back.
 
 use std::error::Error as _;
+use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -20,14 +22,8 @@ use super::tunnel::Side;
 use crate::config::Scheme;
 use crate::policy::headers::{self, Origin};
 
-/// Who asks, and for which host.
-pub(super) struct Call<'a> {
-    pub(super) client: &'a Client,
-    pub(super) host: Option<&'a HeaderValue>,
-}
-
 /// A request as it goes to the upstream.
-struct Outbound {
+pub(super) struct Outbound {
     request: Request<RequestBody>,
     websocket: bool,
     /// May be sent twice: idempotent, and nothing of a body that could be lost.
@@ -42,50 +38,13 @@ enum Failure {
     Unasked,
 }
 
-/// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
-pub(super) async fn to(
-    call: &Call<'_>,
-    pool: &Rc<Pool>,
+/// Rewrites the head and prepares the body; the upstream will have `response_timeout` once it has all of it.
+pub(super) fn prepare(
+    client: &Client,
+    host: Option<&HeaderValue>,
+    response_timeout: Duration,
     request: Request<Incoming>,
-) -> Response<ResponseBody> {
-    let outbound = prepare(call, pool, request);
-    let websocket = outbound.websocket;
-    if websocket && !call.client.worker.gate.may_tunnel() {
-        return respond::status(StatusCode::SERVICE_UNAVAILABLE);
-    }
-    let result = match send(call, pool, outbound).await {
-        Ok((response, lease)) => relay(call, response, lease, websocket).await,
-        Err(failure) => Err(failure),
-    };
-    result.unwrap_or_else(|failure| refuse(call, pool, &failure))
-}
-
-/// Forwards a request for an unknown token to another ACME client, or to the panel when none is listening.
-pub(super) async fn to_acme_client(
-    call: &Call<'_>,
-    acme: &Rc<Pool>,
-    panel: &Rc<Pool>,
-    request: Request<Incoming>,
-) -> Response<ResponseBody> {
-    match acme.open(false).await {
-        Ok(lease) => {
-            let outbound = prepare(call, acme, request);
-            let result = match exchange(call, lease, outbound.request).await {
-                Ok((response, lease)) => relay(call, response, lease, false).await,
-                Err(error) => Err(Failure::Exchange(error)),
-            };
-            result.unwrap_or_else(|failure| refuse(call, acme, &failure))
-        }
-        Err(error) => {
-            debug!(%error, "no other ACME client is listening");
-            to(call, panel, request).await
-        }
-    }
-}
-
-/// Rewrites the head and prepares the body.
-fn prepare(call: &Call<'_>, pool: &Pool, request: Request<Incoming>) -> Outbound {
-    let client = call.client;
+) -> Outbound {
     let (mut parts, incoming) = request.into_parts();
     let bodiless = incoming.is_end_stream();
     let websocket = bodiless
@@ -97,24 +56,15 @@ fn prepare(call: &Call<'_>, pool: &Pool, request: Request<Incoming>) -> Outbound
     }
     let repeatable = bodiless && parts.method.is_idempotent();
     let gate = (!bodiless && parts.headers.contains_key(header::EXPECT)).then(Gate::default);
-    let origin = Origin {
-        peer: client.address(),
-        host: call.host,
-        secure: client.door.secure,
-        trusted: client.worker.trusts(client.address()),
-        websocket,
-    };
-    let limit = pool.upstream().response_timeout;
+    let origin =
+        Origin { peer: &client.name, host, secure: client.door.secure, trusted: client.trusted, websocket };
     if bodiless || gate.is_some() {
-        client
-            .activity()
-            .iter()
-            .for_each(|activity| activity.request_sent(limit));
+        client.activity().iter().for_each(|activity| activity.request_sent(response_timeout));
     }
     let body = if bodiless {
         RequestBody::Empty
     } else {
-        RequestBody::Relayed(Upload::new(incoming, gate.clone(), client.activity(), limit))
+        RequestBody::Relayed(Upload::new(incoming, gate.clone(), client.activity(), response_timeout))
     };
     let mut request = head(parts, origin, body);
     if let Some(gate) = gate {
@@ -124,10 +74,40 @@ fn prepare(call: &Call<'_>, pool: &Pool, request: Request<Incoming>) -> Outbound
             }
         });
     }
-    Outbound {
-        request,
-        websocket,
-        repeatable,
+    Outbound { request, websocket, repeatable }
+}
+
+/// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
+pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> Response<ResponseBody> {
+    let Outbound { mut request, websocket, repeatable } = outbound;
+    if websocket && !client.worker.gate.may_tunnel() {
+        return respond::status(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
+    if let Some(lease) = pool.reuse() {
+        let spare = repeatable.then(|| Box::new(copy(&request)));
+        match (exchange(client, lease, request).await, spare) {
+            (Ok((response, lease)), _) => return relay(client, response, lease, websocket).await,
+            (Err(ExchangeError::Unsent(unsent)), _) => request = *unsent,
+            (Err(error), Some(spare)) if error.is_silence() => request = *spare,
+            (Err(error), _) => return refuse(client, pool, &Failure::Exchange(error)),
+        }
+    }
+    Box::pin(async {
+        match pool.open(repeatable).await {
+            Ok(lease) => over(client, lease, Outbound { request, websocket, repeatable }).await,
+            Err(error) => refuse(client, pool, &Failure::Connect(error)),
+        }
+    })
+    .await
+}
+
+/// Forwards a request over a connection that is new.
+pub(super) async fn over(client: &Client, lease: Lease, outbound: Outbound) -> Response<ResponseBody> {
+    let pool = Rc::clone(lease.pool());
+    match exchange(client, lease, outbound.request).await {
+        Ok((response, lease)) => relay(client, response, lease, outbound.websocket).await,
+        Err(error) => refuse(client, &pool, &Failure::Exchange(error)),
     }
 }
 
@@ -151,77 +131,63 @@ fn origin_form(uri: Uri) -> Uri {
     Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
 }
 
-/// Sends the request over a kept connection or a new one. A kept one may have died unnoticed: what was not lost by that
-/// is sent once more, over a new one.
-async fn send(
-    call: &Call<'_>,
-    pool: &Rc<Pool>,
-    outbound: Outbound,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let Outbound {
-        mut request,
-        repeatable,
-        ..
-    } = outbound;
-    if let Some(lease) = pool.reuse() {
-        let spare = repeatable.then(|| copy(&request));
-        match exchange(call, lease, request).await {
-            Ok(answer) => return Ok(answer),
-            Err(ExchangeError::Unsent(unsent)) => request = *unsent,
-            Err(error) => match spare {
-                Some(spare) if error.is_silence() => request = spare,
-                Some(_) | None => return Err(Failure::Exchange(error)),
-            },
-        }
-    }
-    let lease = pool.open(repeatable).await.map_err(Failure::Connect)?;
-    exchange(call, lease, request).await.map_err(Failure::Exchange)
-}
-
-async fn exchange(
-    call: &Call<'_>,
+/// Not an `async fn`, so that the future does not keep the request besides where it is needed.
+fn exchange(
+    client: &Client,
     mut lease: Lease,
     request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), ExchangeError> {
-    let timer = call.client.timer(lease.pool().upstream().response_timeout);
-    let response = lease.link().exchange(request, &timer).await?;
-    lease.pool().answered();
-    Ok((response, lease))
+) -> impl Future<Output = Result<(Response<Incoming>, Lease), ExchangeError>> + use<> {
+    let timer = client.timer(lease.pool().upstream().response_timeout);
+    let sent = lease.link().send(request);
+    async move {
+        let response = lease.link().receive(sent, &timer).await?;
+        lease.pool().answered();
+        Ok((response, lease))
+    }
 }
 
-/// A request without a body, again.
+/// A request without a body, again. Its field names lose their letter case: hyper's record of it costs more to copy on
+/// every request than it is worth on the few that are repeated.
 fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::Empty);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
-    copy.extensions_mut().clone_from(request.extensions());
     copy
 }
 
 /// The upstream's answer as the client gets it.
 async fn relay(
-    call: &Call<'_>,
+    client: &Client,
     response: Response<Incoming>,
     lease: Lease,
     websocket: bool,
-) -> Result<Response<ResponseBody>, Failure> {
-    let (mut parts, incoming) = response.into_parts();
-    let switching = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-    let accepted = parts.headers.get(header::UPGRADE).is_some_and(is_websocket);
-    if switching && !(websocket && accepted) {
-        return Err(Failure::Unasked);
+) -> Response<ResponseBody> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Box::pin(switch(client, response, lease, websocket)).await;
     }
-    parts.headers = headers::response(parts.headers, switching);
+    let (mut parts, incoming) = response.into_parts();
+    parts.headers = headers::response(parts.headers, false);
     parts.version = Version::HTTP_11;
-    let body = if switching {
-        let (stream, early) = lease.take().into_stream().await;
-        call.client.tunnel.replace(Some(Side { stream, early }));
-        ResponseBody::whole(bytes::Bytes::new())
-    } else {
-        ResponseBody::relayed(incoming, lease)
-    };
-    Ok(Response::from_parts(parts, body))
+    Response::from_parts(parts, ResponseBody::relayed(incoming, lease))
+}
+
+/// Relays a 101, after which the connection becomes a tunnel.
+async fn switch(
+    client: &Client,
+    response: Response<Incoming>,
+    lease: Lease,
+    websocket: bool,
+) -> Response<ResponseBody> {
+    let accepted = response.headers().get(header::UPGRADE).is_some_and(is_websocket);
+    if !(websocket && accepted) {
+        return refuse(client, lease.pool(), &Failure::Unasked);
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.headers = headers::response(parts.headers, true);
+    let (stream, early) = lease.take().into_stream().await;
+    client.tunnel.replace(Some(Side { stream, early }));
+    Response::from_parts(parts, ResponseBody::whole(bytes::Bytes::new()))
 }
 
 fn is_websocket(value: &HeaderValue) -> bool {
@@ -229,8 +195,7 @@ fn is_websocket(value: &HeaderValue) -> bool {
 }
 
 /// The page for a request that the upstream did not answer, and a line in the log that says what to look at.
-fn refuse(call: &Call<'_>, pool: &Pool, failure: &Failure) -> Response<ResponseBody> {
-    let client = call.client;
+fn refuse(client: &Client, pool: &Pool, failure: &Failure) -> Response<ResponseBody> {
     let upload_stalled =
         matches!(failure, Failure::Exchange(ExchangeError::TimedOut)) && client.is_uploading();
     let status = match failure {

@@ -54,10 +54,7 @@ impl Gate {
             }
             *open += 1;
         }
-        let place = Place {
-            gate: Arc::clone(self),
-            address,
-        };
+        let place = Place { gate: Arc::clone(self), address };
         // Counted before it is compared, so that two workers cannot both take the last place.
         let open = self.connections.fetch_add(1, Ordering::Relaxed);
         (open < self.max_connections).then_some(place)
@@ -79,11 +76,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.gate.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
-            let mut by_address = self
-                .gate
-                .by_address
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut by_address = self.gate.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(open) = by_address.get_mut(&address) {
                 *open -= 1;
                 if *open == 0 {
@@ -132,10 +125,7 @@ mod tests {
         let _third = gate.enter(guest).unwrap();
         let local: IpAddr = "127.0.0.1".parse().unwrap();
         let _fourth = gate.enter(local).unwrap();
-        assert!(
-            gate.enter(local).is_none(),
-            "three connections are the limit for all"
-        );
+        assert!(gate.enter(local).is_none(), "three connections are the limit for all");
         assert!(gate.enter("192.0.2.2".parse().unwrap()).is_none());
     }
 

@@ -1,12 +1,14 @@
 //! One connection to an upstream, driven by whoever uses it: there is no task behind it, so an answer costs no wake-up
 //! of a second one, and dropping the user cancels the upstream.
 
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -27,6 +29,9 @@ pub(super) struct Link {
     connection: Connection<TokioIo<Stream>, RequestBody>,
     ended: bool,
 }
+
+/// What hyper tells of a request that was handed over.
+pub(super) type Reply = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 /// Why an exchange brought no response.
 #[derive(Debug, Error)]
@@ -63,26 +68,31 @@ impl Link {
             .max_buf_size(MAX_BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Self {
-            sender,
-            connection,
-            ended: false,
-        })
+        Ok(Self { sender, connection, ended: false })
     }
 
-    /// Sends `request` and waits for the response head.
-    pub(super) async fn exchange(
+    /// Hands `request` over for sending.
+    pub(super) fn send(&mut self, request: Request<RequestBody>) -> impl Future<Output = Reply> + use<> {
+        self.sender.try_send_request(request)
+    }
+
+    /// Waits for the response head to what was sent.
+    pub(super) async fn receive(
         &mut self,
-        request: Request<RequestBody>,
+        reply: impl Future<Output = Reply>,
         timer: &Timer,
     ) -> Result<Response<Incoming>, ExchangeError> {
-        let mut reply = pin!(self.sender.try_send_request(request));
-        let (connection, ended) = (&mut self.connection, &mut self.ended);
+        let mut reply = pin!(reply);
         std::future::poll_fn(|cx| {
-            drive(connection, ended, cx);
+            drive(&mut self.connection, &mut self.ended, cx);
             // Only `drive` can complete the reply, so nobody needs to be woken for it.
             match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Ok(response)) => {
+                    // The connection now waits for somebody to read the body and would wake this task when that
+                    // happens; but it is this task that reads, and it drives the connection then.
+                    drive(&mut self.connection, &mut self.ended, &mut Context::from_waker(Waker::noop()));
+                    Poll::Ready(Ok(response))
+                }
                 Poll::Ready(Err(mut lost)) => Poll::Ready(Err(match lost.take_message() {
                     Some(unsent) => ExchangeError::Unsent(Box::new(unsent)),
                     None => ExchangeError::Failed(lost.into_error()),
@@ -110,23 +120,15 @@ impl Link {
 
     /// Whether another request may follow: the last exchange is complete on both sides and the upstream still there.
     pub(super) fn settle(&mut self) -> bool {
-        drive(
-            &mut self.connection,
-            &mut self.ended,
-            &mut Context::from_waker(Waker::noop()),
-        );
+        drive(&mut self.connection, &mut self.ended, &mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }
 
     /// After a 101: the stream, and what the upstream has already said in the new protocol.
-    pub(super) async fn into_stream(mut self) -> (Stream, Bytes) {
+    pub(super) async fn into_stream(mut self: Box<Self>) -> (Stream, Bytes) {
         std::future::poll_fn(|cx| {
             drive(&mut self.connection, &mut self.ended, cx);
-            if self.ended {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            if self.ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         let parts = self.connection.into_parts();

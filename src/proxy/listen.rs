@@ -73,11 +73,7 @@ fn member(address: SocketAddr) -> io::Result<Socket> {
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?; // IPv4 and IPv6 are claimed each for itself
@@ -121,9 +117,6 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_said_to_be_that() {
-        assert!(matches!(
-            claim("192.0.2.1:0".parse().unwrap(), 1),
-            Err(ClaimError::NotHere)
-        ));
+        assert!(matches!(claim("192.0.2.1:0".parse().unwrap(), 1), Err(ClaimError::NotHere)));
     }
 }

@@ -11,13 +11,13 @@ mod forward;
 mod gate;
 mod link;
 mod listen;
+mod now;
 mod pool;
 mod respond;
 mod service;
 mod stream;
 mod timer;
 mod tls;
-mod trust;
 mod tunnel;
 mod worker;
 
@@ -36,7 +36,6 @@ use tracing::{error, info, warn};
 use self::connect::Connector;
 use self::gate::Gate;
 use self::listen::ClaimError;
-pub use self::trust::TrustError;
 use self::worker::{Assignment, Plan};
 use crate::config::{AllowPaths, Config, Scheme, Upstream};
 use crate::shared::cell::Writer;
@@ -44,14 +43,11 @@ use crate::shared::challenges::Lookup;
 use crate::shared::listeners::{Kind, Listener, State};
 use crate::shared::stats::Counters;
 use crate::shared::tls::Served;
+use crate::shared::trust::TrustError;
 
 /// Between two tries to claim a port that another program has; the last entry repeats.
-const CLAIM_BACKOFF: [Duration; 4] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-];
+const CLAIM_BACKOFF: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// What the data plane is given.
 #[derive(Debug)]
@@ -210,19 +206,13 @@ impl Worker {
     fn spawn(index: usize, plan: Plan, shutdown: CancellationToken) -> io::Result<Self> {
         let (assignments, received) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{index}"))
-            .spawn(move || {
-                let _end = end; // dropped with the thread, even when it panics
-                if let Err(error) = worker::run(plan, received, &shutdown) {
-                    error!(%error, "a worker could not run");
-                }
-            })?;
-        Ok(Self {
-            thread,
-            assignments,
-            ended,
-        })
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let _end = end; // dropped with the thread, even when it panics
+            if let Err(error) = worker::run(plan, received, &shutdown) {
+                error!(%error, "a worker could not run");
+            }
+        })?;
+        Ok(Self { thread, assignments, ended })
     }
 }
 
@@ -255,30 +245,16 @@ impl Wanted {
     }
 
     fn listener(&self) -> Listener {
-        let state = if self.claimed {
-            State::Listening
-        } else {
-            State::Waiting
-        };
-        Listener {
-            address: self.address,
-            kind: self.kind,
-            state,
-            holder: None,
-        }
+        let state = if self.claimed { State::Listening } else { State::Waiting };
+        Listener { address: self.address, kind: self.kind, state, holder: None }
     }
 }
 
 async fn any_ended(workers: &mut [Worker]) {
     std::future::poll_fn(|cx| {
-        let ended = workers
-            .iter_mut()
-            .any(|worker| std::pin::Pin::new(&mut worker.ended).poll(cx).is_ready());
-        if ended {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        let ended =
+            workers.iter_mut().any(|worker| std::pin::Pin::new(&mut worker.ended).poll(cx).is_ready());
+        if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
 }
@@ -309,21 +285,10 @@ fn acme_upstream(config: &Config) -> Result<Option<(Upstream, Connector)>, Trust
 }
 
 fn wanted(config: &Config, acceptor: &TlsAcceptor) -> Vec<Wanted> {
-    let http = config
-        .http
-        .listen
-        .iter()
-        .map(|address| (*address, Kind::Http, false, 0));
-    let https = config
-        .https
-        .listen
-        .iter()
-        .map(|address| (*address, Kind::Https, true, 0));
+    let http = config.http.listen.iter().map(|address| (*address, Kind::Http, false, 0));
+    let https = config.https.listen.iter().map(|address| (*address, Kind::Https, true, 0));
     let forwards = config.forwards.iter().enumerate().flat_map(|(index, forward)| {
-        forward
-            .listen
-            .iter()
-            .map(move |address| (*address, Kind::Forward, forward.tls, index + 1))
+        forward.listen.iter().map(move |address| (*address, Kind::Forward, forward.tls, index + 1))
     });
     http.chain(https)
         .chain(forwards)

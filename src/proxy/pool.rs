@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tracing::info;
 
 use super::connect::{ConnectError, Connector};
 use super::link::Link;
+use super::now::{self, Instant};
 use crate::config::Upstream;
 
 /// Connections kept for later; more would be memory for nothing on a small server.
@@ -39,13 +39,13 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    link: Link,
+    link: Box<Link>,
     since: Instant,
 }
 
 /// A connection in use; goes back to its pool when it is fit for another request.
 pub(super) struct Lease {
-    link: Option<Link>,
+    link: Option<Box<Link>>,
     pool: Rc<Pool>,
 }
 
@@ -72,11 +72,8 @@ impl Pool {
     pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let mut kept = self.idle.borrow_mut().pop()?;
-            if kept.since.elapsed() < IDLE_LIFE && kept.link.settle() {
-                return Some(Lease {
-                    link: Some(kept.link),
-                    pool: Rc::clone(self),
-                });
+            if now::since(kept.since) < IDLE_LIFE && kept.link.settle() {
+                return Some(Lease { link: Some(kept.link), pool: Rc::clone(self) });
             }
         }
     }
@@ -90,10 +87,7 @@ impl Pool {
         loop {
             let error = match self.connector.connect(&self.upstream).await {
                 Ok(link) => {
-                    return Ok(Lease {
-                        link: Some(link),
-                        pool: Rc::clone(self),
-                    });
+                    return Ok(Lease { link: Some(Box::new(link)), pool: Rc::clone(self) });
                 }
                 Err(error) => error,
             };
@@ -104,12 +98,13 @@ impl Pool {
                 waiting = Some(Waiting::begin(self).ok_or(error)?);
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
+            now::tick();
         }
     }
 
     /// The upstream has answered: from now on a refusal may be a restart.
     pub(super) fn answered(&self) {
-        self.last_answer.set(Some(Instant::now()));
+        self.last_answer.set(Some(now::now()));
         if self.failing.replace(false) {
             info!(upstream = ?self.upstream.address, "the upstream answers again");
         }
@@ -126,30 +121,26 @@ impl Pool {
             self.kept_one.notified().await;
             while !self.idle.borrow().is_empty() {
                 tokio::time::sleep(SWEEP_INTERVAL).await;
+                now::tick();
                 self.idle
                     .borrow_mut()
-                    .retain_mut(|kept| kept.since.elapsed() < IDLE_LIFE && kept.link.settle());
+                    .retain_mut(|kept| now::since(kept.since) < IDLE_LIFE && kept.link.settle());
             }
             self.idle.borrow_mut().shrink_to_fit();
         }
     }
 
     fn may_be_restarting(&self) -> bool {
-        self.last_answer
-            .get()
-            .is_some_and(|last| last.elapsed() < self.upstream.restart_grace)
+        self.last_answer.get().is_some_and(|last| now::since(last) < self.upstream.restart_grace)
     }
 
-    fn keep(&self, link: Link) {
+    fn keep(&self, link: Box<Link>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
             if idle.is_empty() {
                 self.kept_one.notify_one();
             }
-            idle.push(Idle {
-                link,
-                since: Instant::now(),
-            });
+            idle.push(Idle { link, since: now::now() });
         }
     }
 }
@@ -157,9 +148,7 @@ impl Pool {
 impl Lease {
     /// The connection.
     pub(super) fn link(&mut self) -> &mut Link {
-        self.link
-            .as_mut()
-            .expect("a lease has its link until it is dropped or taken")
+        self.link.as_mut().expect("a lease has its link until it is dropped or taken")
     }
 
     /// Where it belongs.
@@ -168,10 +157,8 @@ impl Lease {
     }
 
     /// The connection for good: it will not go back.
-    pub(super) fn take(mut self) -> Link {
-        self.link
-            .take()
-            .expect("a lease has its link until it is dropped or taken")
+    pub(super) fn take(mut self) -> Box<Link> {
+        self.link.take().expect("a lease has its link until it is dropped or taken")
     }
 }
 

@@ -26,9 +26,7 @@ pub(super) fn status(status: StatusCode) -> Response<ResponseBody> {
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -56,7 +54,5 @@ pub(super) fn redirect(host: &HeaderValue, path_and_query: &str) -> Option<Respo
 
 /// Ends the connection after this response.
 pub(super) fn close_after(response: &mut Response<ResponseBody>) {
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }

@@ -2,23 +2,26 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::header::HeaderValue;
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::activity::{Activity, OpenStream, Phase};
 use super::body::{ResponseBody, Watcher};
-use super::forward::{self, Call};
+use super::forward::{self, Outbound};
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
 use super::worker::{Door, Worker};
 use crate::config::AccessLog;
+use crate::policy::headers;
 use crate::policy::route::{self, CHALLENGE_PREFIX, Head};
 
 /// Largest challenge answer that is read from `acme_webroot`; the CA reads no more than 128 bytes.
@@ -31,10 +34,24 @@ const SAMPLE: u64 = 100;
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
     pub(super) door: Rc<Door>,
-    pub(super) peer: SocketAddr,
+    address: IpAddr,
+    /// The address as a field value.
+    pub(super) name: HeaderValue,
+    /// What it says about its own client is believed.
+    pub(super) trusted: bool,
     pub(super) protocol: Protocol,
     /// The upstream's side of the tunnel that the connection becomes after a 101.
     pub(super) tunnel: RefCell<Option<Side>>,
+}
+
+/// What becomes of a request.
+enum Decision {
+    /// It is answered here.
+    Answer(Response<ResponseBody>),
+    /// It goes to the door's upstream.
+    Forward(Outbound),
+    /// It is for a token that another ACME client may know.
+    Ask(Box<Request<Incoming>>),
 }
 
 /// What tells how a client's connection is doing.
@@ -46,11 +63,26 @@ pub(super) enum Protocol {
 }
 
 impl Client {
-    /// Answers one request.
-    pub(super) async fn call(
-        self: Rc<Self>,
+    /// A connection from `peer` that came in by `door`.
+    pub(super) fn new(worker: Rc<Worker>, door: Rc<Door>, peer: SocketAddr, protocol: Protocol) -> Rc<Self> {
+        let address = peer.ip().to_canonical();
+        Rc::new(Self {
+            address,
+            name: headers::address(address),
+            trusted: worker.trusts(address),
+            worker,
+            door,
+            protocol,
+            tunnel: RefCell::new(None),
+        })
+    }
+
+    /// Answers one request. What can be decided is decided at once; only what must wait becomes part of the future, which
+    /// is moved several times and kept as long as the connection.
+    pub(super) fn call(
+        self: &Rc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<ResponseBody>, Infallible> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
         let stream = match &self.protocol {
             Protocol::One(activity) => {
                 activity.request_began(!request.body().is_end_stream());
@@ -59,17 +91,83 @@ impl Client {
             Protocol::Two(activity) => Some(activity.open_stream()),
         };
         let version = request.version();
-        let note = self.worker.access_log.is_wanted().then(|| access_note(&request));
-        let mut response = self.answer(request).await;
-        self.watch(&mut response, version, stream);
-        let class = usize::from(response.status().as_u16() / 100);
-        if let Some(counter) = self.worker.counters.responses.get(class) {
-            counter.increment();
+        let note = self.worker.access_log.is_wanted().then(|| Box::new(AccessNote::of(&request)));
+        let decision = self.decide(request);
+        let client = Rc::clone(self);
+        async move {
+            let mut response = match decision {
+                Decision::Answer(response) => response,
+                Decision::Forward(outbound) => forward::to(&client, &client.door.panel, outbound).await,
+                Decision::Ask(request) => Box::pin(client.ask_others(*request)).await,
+            };
+            client.watch(&mut response, version, stream);
+            client.note(&response, note);
+            Ok(response)
         }
-        if let Some((method, path)) = note {
-            info!(target: "doorman::access", %method, path, status = response.status().as_u16(), "request");
+    }
+
+    fn decide(&self, request: Request<Incoming>) -> Decision {
+        if let Some(token) = route::challenge_token(request.method(), request.uri()) {
+            if let Some(key_authorization) = self.worker.challenges.answer(token) {
+                self.worker.counters.challenges.increment();
+                return Decision::Answer(respond::challenge(key_authorization));
+            }
+            if self.worker.acme_webroot.is_some() || self.worker.acme_upstream.is_some() {
+                return Decision::Ask(Box::new(request));
+            }
         }
-        Ok(response)
+        self.decide_for_panel(request)
+    }
+
+    fn decide_for_panel(&self, request: Request<Incoming>) -> Decision {
+        let head = Head {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+        };
+        let host = match route::admit(head, self.worker.limits.max_uri_bytes) {
+            Ok(host) => host,
+            Err(refusal) => return Decision::Answer(respond::refusal(refusal)),
+        };
+        let path = request.uri().path();
+        let exempt = path.starts_with(CHALLENGE_PREFIX) || self.address.is_loopback();
+        if self.door.redirect && !exempt {
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+            if let Some(response) = host.as_ref().and_then(|host| respond::redirect(host, target)) {
+                return Decision::Answer(response);
+            }
+        }
+        let panel = self.door.panel.upstream();
+        if let Err(refusal) = route::allow(path, &panel.base_path, &panel.allow_paths) {
+            return Decision::Answer(respond::refusal(refusal));
+        }
+        Decision::Forward(forward::prepare(self, host.as_ref(), panel.response_timeout, request))
+    }
+
+    /// For a token that is not ours: `acme_webroot`, then `acme_upstream`, then the panel.
+    async fn ask_others(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        if let Some(token) = route::challenge_token(request.method(), request.uri())
+            && let Some(answer) = self.token_of_another_client(token).await
+        {
+            return respond::challenge(answer);
+        }
+        if let Some(acme) = &self.worker.acme_upstream {
+            match acme.open(false).await {
+                Ok(lease) => {
+                    let host = request.headers().get(http::header::HOST).cloned();
+                    let limit = acme.upstream().response_timeout;
+                    let outbound = forward::prepare(self, host.as_ref(), limit, request);
+                    return forward::over(self, lease, outbound).await;
+                }
+                Err(error) => debug!(%error, "no other ACME client is listening"),
+            }
+        }
+        match self.decide_for_panel(request) {
+            Decision::Answer(response) => response,
+            Decision::Forward(outbound) => forward::to(self, &self.door.panel, outbound).await,
+            Decision::Ask(_) => respond::status(StatusCode::NOT_FOUND),
+        }
     }
 
     fn watch(&self, response: &mut Response<ResponseBody>, version: Version, stream: Option<OpenStream>) {
@@ -86,49 +184,15 @@ impl Client {
         response.body_mut().watched_by(watcher);
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<ResponseBody> {
-        if let Some(token) = route::challenge_token(request.method(), request.uri()) {
-            if let Some(key_authorization) = self.worker.challenges.answer(token) {
-                self.worker.counters.challenges.increment();
-                return respond::challenge(key_authorization);
-            }
-            if let Some(answer) = self.token_of_another_client(token).await {
-                return respond::challenge(answer);
-            }
+    fn note(&self, response: &Response<ResponseBody>, note: Option<Box<AccessNote>>) {
+        let class = usize::from(response.status().as_u16() / 100);
+        if let Some(counter) = self.worker.counters.responses.get(class) {
+            counter.increment();
         }
-        let head = Head {
-            method: request.method(),
-            uri: request.uri(),
-            version: request.version(),
-            headers: request.headers(),
-        };
-        let host = match route::admit(head, self.worker.limits.max_uri_bytes) {
-            Ok(host) => host,
-            Err(refusal) => return respond::refusal(refusal),
-        };
-        let path = request.uri().path();
-        let challenge = path.starts_with(CHALLENGE_PREFIX);
-        if self.door.redirect && !challenge && !self.peer.ip().to_canonical().is_loopback() {
-            let target = request
-                .uri()
-                .path_and_query()
-                .map_or("/", |target| target.as_str());
-            if let Some(response) = host.as_ref().and_then(|host| respond::redirect(host, target)) {
-                return response;
-            }
+        if let Some(note) = note {
+            let AccessNote { method, path } = *note;
+            info!(target: "doorman::access", %method, path, status = response.status().as_u16(), "request");
         }
-        let call = Call {
-            client: self,
-            host: host.as_ref(),
-        };
-        if challenge && let Some(other) = &self.worker.acme_upstream {
-            return forward::to_acme_client(&call, other, &self.door.panel, request).await;
-        }
-        let panel = self.door.panel.upstream();
-        if let Err(refusal) = route::allow(path, &panel.base_path, &panel.allow_paths) {
-            return respond::refusal(refusal);
-        }
-        forward::to(&call, &self.door.panel, request).await
     }
 
     /// The time limit of an exchange with an upstream.
@@ -137,11 +201,6 @@ impl Client {
             Protocol::One(activity) => Timer::Connection(Rc::clone(activity)),
             Protocol::Two(_) => Timer::own(limit),
         }
-    }
-
-    /// The client's address, IPv4 even where it came over an IPv6 socket.
-    pub(super) fn address(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
     }
 
     /// The connection's activity, where one request at a time is what it is about.
@@ -154,17 +213,12 @@ impl Client {
 
     /// Whether the client is still sending its request.
     pub(super) fn is_uploading(&self) -> bool {
-        self.activity()
-            .is_some_and(|activity| activity.phase() == Phase::Upload)
+        self.activity().is_some_and(|activity| activity.phase() == Phase::Upload)
     }
 
     /// A token in `acme_webroot`, where other ACME clients put theirs.
     async fn token_of_another_client(&self, token: &str) -> Option<Bytes> {
-        let webroot = self
-            .worker
-            .acme_webroot
-            .as_deref()
-            .filter(|_| route::is_token(token))?;
+        let webroot = self.worker.acme_webroot.as_deref().filter(|_| route::is_token(token))?;
         let path = webroot.join(CHALLENGE_PREFIX.trim_matches('/')).join(token);
         let read = tokio::task::spawn_blocking(move || read_token(&path)).await;
         read.ok().flatten()
@@ -179,14 +233,17 @@ fn read_token(path: &Path) -> Option<Bytes> {
 }
 
 /// What the access log says of a request: never the client's address, nor a challenge token.
-fn access_note(request: &Request<Incoming>) -> (http::Method, String) {
-    let path = request.uri().path();
-    let path = if path.starts_with(CHALLENGE_PREFIX) {
-        CHALLENGE_PREFIX
-    } else {
-        path
-    };
-    (request.method().clone(), path.to_owned())
+struct AccessNote {
+    method: Method,
+    path: String,
+}
+
+impl AccessNote {
+    fn of(request: &Request<Incoming>) -> Self {
+        let path = request.uri().path();
+        let path = if path.starts_with(CHALLENGE_PREFIX) { CHALLENGE_PREFIX } else { path };
+        Self { method: request.method().clone(), path: path.to_owned() }
+    }
 }
 
 /// Which requests are logged.
@@ -197,10 +254,7 @@ pub(super) struct AccessSampler {
 
 impl AccessSampler {
     pub(super) fn new(setting: AccessLog) -> Self {
-        Self {
-            setting,
-            seen: std::cell::Cell::new(0),
-        }
+        Self { setting, seen: std::cell::Cell::new(0) }
     }
 
     fn is_wanted(&self) -> bool {

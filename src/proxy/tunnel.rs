@@ -29,12 +29,7 @@ pub(super) async fn run(mut client: Side, mut upstream: Side) -> io::Result<()> 
     client.stream.flush().await?;
     client.early.clear();
     upstream.early.clear();
-    copy_bidirectional_with_sizes(
-        &mut client.stream,
-        &mut upstream.stream,
-        BUFFER_BYTES,
-        BUFFER_BYTES,
-    )
-    .await?;
+    copy_bidirectional_with_sizes(&mut client.stream, &mut upstream.stream, BUFFER_BYTES, BUFFER_BYTES)
+        .await?;
     Ok(())
 }

@@ -86,9 +86,7 @@ pub(super) fn run(
     mut assignments: mpsc::UnboundedReceiver<Assignment>,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let upstreams = plan.upstreams.iter().cloned().map(pool).collect::<Vec<_>>();
         let worker = Rc::new(Worker::new(plan));
@@ -140,12 +138,7 @@ async fn accept(listener: TcpListener, door: Rc<Door>, worker: Rc<Worker>, stop:
         match accepted {
             Ok((socket, peer)) => {
                 worker.counters.accepted.increment();
-                spawn_local(connection::serve(
-                    Rc::clone(&worker),
-                    Rc::clone(&door),
-                    socket,
-                    peer,
-                ));
+                spawn_local(connection::serve(Rc::clone(&worker), Rc::clone(&door), socket, peer));
             }
             Err(error) => {
                 worker.counters.accept_errors.increment();

@@ -30,10 +30,7 @@ impl Publisher {
             tokens.insert(token.to_owned(), answer.clone());
             tokens
         });
-        Published {
-            table: self.clone(),
-            token: token.to_owned(),
-        }
+        Published { table: self.clone(), token: token.to_owned() }
     }
 }
 

@@ -9,3 +9,4 @@ pub mod clock;
 pub mod listeners;
 pub mod stats;
 pub mod tls;
+pub mod trust;

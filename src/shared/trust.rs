@@ -1,4 +1,4 @@
-//! Which certificate an https upstream may present.
+//! TLS as a client: which certificate the other side may present.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use thiserror::Error;
 
+use super::tls::sha256;
 use crate::config::UpstreamTrust;
 
-/// Why an upstream's `ca_file` cannot be used.
+/// Why a file with CA certificates cannot be used.
 #[derive(Debug, Error)]
 pub enum TrustError {
     /// It cannot be read, or is not PEM.
@@ -35,8 +36,11 @@ pub enum TrustError {
     },
 }
 
-/// TLS towards an upstream. HTTP/1.1 without ALPN, as the panels expect.
-pub(super) fn client_config(trust: &UpstreamTrust) -> Result<ClientConfig, TrustError> {
+/// TLS towards a server, without ALPN.
+///
+/// # Errors
+/// The CA file of [`UpstreamTrust::CaFile`] cannot be used.
+pub fn client_config(trust: &UpstreamTrust) -> Result<ClientConfig, TrustError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -44,9 +48,7 @@ pub(super) fn client_config(trust: &UpstreamTrust) -> Result<ClientConfig, Trust
     let pinned = |pin| Arc::new(Unchained { pin, provider });
     Ok(match trust {
         UpstreamTrust::Anything => builder.dangerous().with_custom_certificate_verifier(pinned(None)),
-        UpstreamTrust::Pin(pin) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(pinned(Some(*pin))),
+        UpstreamTrust::Pin(pin) => builder.dangerous().with_custom_certificate_verifier(pinned(Some(*pin))),
         UpstreamTrust::PublicRoots => builder.with_root_certificates(public_roots()),
         UpstreamTrust::CaFile(path) => builder.with_root_certificates(roots_from(path)?),
     }
@@ -55,26 +57,18 @@ pub(super) fn client_config(trust: &UpstreamTrust) -> Result<ClientConfig, Trust
 
 /// The machine's roots and the built-in ones: a small server may have no `ca-certificates`, or stale ones.
 fn public_roots() -> RootCertStore {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
 fn roots_from(path: &PathBuf) -> Result<RootCertStore, TrustError> {
-    let file = |source| TrustError::File {
-        path: path.clone(),
-        source,
-    };
+    let file = |source| TrustError::File { path: path.clone(), source };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(file)? {
         roots
             .add(certificate.map_err(file)?)
-            .map_err(|source| TrustError::Certificate {
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(|source| TrustError::Certificate { path: path.clone(), source })?;
     }
     Ok(roots)
 }
@@ -95,9 +89,7 @@ impl ServerCertVerifier for Unchained {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let expected = self
-            .pin
-            .is_none_or(|pin| crate::shared::tls::sha256(end_entity) == pin);
+        let expected = self.pin.is_none_or(|pin| sha256(end_entity) == pin);
         if expected {
             Ok(ServerCertVerified::assertion())
         } else {
@@ -126,8 +118,6 @@ impl ServerCertVerifier for Unchained {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
