@@ -26,13 +26,7 @@ fn the_planes_do_not_know_each_other() {
     nothing_in("src/control", &["crate::proxy", "proxy::", "{proxy,"]);
     nothing_in(
         "src/shared",
-        &[
-            "crate::proxy",
-            "crate::control",
-            "tokio::spawn",
-            "spawn_local",
-            "thread::spawn",
-        ],
+        &["crate::proxy", "crate::control", "tokio::spawn", "spawn_local", "thread::spawn"],
     );
 }
 
@@ -119,16 +113,21 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn every_sample_configuration_passes_the_real_check() {
-    let samples = files("conf", "toml");
-    for sample in &samples {
+    let check = |file: &Path| {
         let checked = Command::new(env!("CARGO_BIN_EXE_doorman"))
             .args(["check", "--config"])
-            .arg(sample)
-            .output();
-        let checked = checked.unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        assert!(checked.status.success(), "{}: {said}", sample.display());
+            .arg(file)
+            .output()
+            .unwrap();
+        (checked.status.code(), String::from_utf8_lossy(&checked.stdout).into_owned())
+    };
+    for sample in files("conf", "toml") {
+        let (code, said) = check(&sample);
+        assert_eq!(code, Some(0), "{}: {said}", sample.display());
     }
+    let broken = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(&broken, "[panel]\nupstreem = 1\n").unwrap();
+    assert_eq!(check(broken.path()).0, Some(78), "a check that passes everything proves nothing");
 }
 
 #[test]
@@ -144,10 +143,7 @@ fn the_map_shows_only_what_is_there() {
         .collect();
     assert!(!named.is_empty(), "docs/ARCHITECTURE.md names no file");
     for name in named {
-        assert!(
-            root.join(name).exists(),
-            "docs/ARCHITECTURE.md names {name}, which does not exist"
-        );
+        assert!(root.join(name).exists(), "docs/ARCHITECTURE.md names {name}, which does not exist");
     }
 }
 
@@ -194,9 +190,7 @@ fn function_lengths(lines: &[String]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let words: Vec<_> = line.trim_start().split([' ', '(']).take(6).collect();
-        let modifiers = [
-            "pub", "crate)", "super)", "const", "async", "unsafe", "extern", "in",
-        ];
+        let modifiers = ["pub", "crate)", "super)", "const", "async", "unsafe", "extern", "in"];
         if words.iter().find(|word| !modifiers.contains(word)) != Some(&"fn") {
             continue;
         }
@@ -216,10 +210,7 @@ fn sources(room: &str) -> Vec<Source> {
     let sources: Vec<_> = files(room, "rs")
         .iter()
         .map(|path| {
-            (
-                path.strip_prefix(root).unwrap().display().to_string(),
-                std::fs::read_to_string(path).unwrap(),
-            )
+            (path.strip_prefix(root).unwrap().display().to_string(), std::fs::read_to_string(path).unwrap())
         })
         .filter(|(name, _)| !name.ends_with("/tests.rs") && !name.contains("/tests/"))
         .map(|(name, text)| source(name, &text))
@@ -229,18 +220,9 @@ fn sources(room: &str) -> Vec<Source> {
 }
 
 fn source(name: String, text: &str) -> Source {
-    let lines: Vec<_> = text
-        .lines()
-        .take_while(|line| *line != "#[cfg(test)]")
-        .map(str::to_owned)
-        .collect();
-    let numbered = lines
-        .iter()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.clone()));
-    let code = numbered
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .collect();
+    let lines: Vec<_> = text.lines().take_while(|line| *line != "#[cfg(test)]").map(str::to_owned).collect();
+    let numbered = lines.iter().enumerate().map(|(index, line)| (index + 1, line.clone()));
+    let code = numbered.filter(|(_, line)| !line.trim_start().starts_with("//")).collect();
     Source { name, code, lines }
 }
 

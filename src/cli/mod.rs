@@ -38,11 +38,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its two sentences.
     pub fn new(exit: Exit, happened: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            exit,
-            happened: happened.into(),
-            remedy: remedy.into(),
-        }
+        Self { exit, happened: happened.into(), remedy: remedy.into() }
     }
 }
 

@@ -24,20 +24,13 @@ const ORDER: Duration = Duration::from_secs(30);
 async fn flags_alone_are_enough_and_the_certificate_is_there_within_ten_seconds() {
     let panel = Upstream::panel().await;
     let (http, https) = (address(free_port()), address(free_port()));
-    let terms = Terms {
-        retry_after: (3, 5),
-        ..Terms::quick(http.port())
-    }; // what Pebble's own settings say
+    let terms = Terms { retry_after: (3, 5), ..Terms::quick(http.port()) }; // what Pebble's own settings say
     let mut pebble = Pebble::start(terms).await;
     let files = TempDir::new().unwrap();
     let (store, admin) = (files.path().join("store"), files.path().join("admin.sock"));
     let (http_text, https_text, ca) = (http.to_string(), https.to_string(), pebble.ca_file());
     let (panel_url, directory) = (panel.url(), pebble.directory());
-    let paths = [
-        store.to_str().unwrap(),
-        admin.to_str().unwrap(),
-        ca.to_str().unwrap(),
-    ];
+    let paths = [store.to_str().unwrap(), admin.to_str().unwrap(), ca.to_str().unwrap()];
 
     #[rustfmt::skip]
     let mut process = doorman::start(&[
@@ -58,26 +51,15 @@ async fn flags_alone_are_enough_and_the_certificate_is_there_within_ten_seconds(
     let status = doorman::command(&["status", "--json", "--admin", paths[1]]).await;
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["state"], "valid", "{status:#}");
-    assert_eq!(
-        status["certificate"]["identifiers"],
-        serde_json::json!(["127.0.0.1"])
-    );
+    assert_eq!(status["certificate"]["identifiers"], serde_json::json!(["127.0.0.1"]));
     assert_eq!(status["certificate"]["self_signed"], false);
     assert_eq!(status["failures"], 0);
 
     pebble.stop();
-    let stream = tls::connect(https, &trusting)
-        .await
-        .expect("it is served without the CA, too");
+    let stream = tls::connect(https, &trusting).await.expect("it is served without the CA, too");
     assert_eq!(tls::addresses(&tls::leaf(&stream)), [http.ip()]);
-    assert_eq!(
-        status["certificate"]["fingerprint_sha256"],
-        tls::fingerprint(&tls::leaf(&stream))
-    );
-    assert_eq!(
-        Connection::over(stream).get("/in").await.text(),
-        "the panel: GET /in HTTP/1.1"
-    );
+    assert_eq!(status["certificate"]["fingerprint_sha256"], tls::fingerprint(&tls::leaf(&stream)));
+    assert_eq!(Connection::over(stream).get("/in").await.text(), "the panel: GET /in HTTP/1.1");
     visitor.was_always_answered().await;
 
     process.signal(Signal::TERM);
@@ -91,11 +73,7 @@ async fn one_certificate_holds_the_v4_and_the_v6_address() {
     let pebble = Pebble::start(Terms::quick(port)).await;
     let settings = Settings::panel(panel.url())
         .certificate(&pebble, &["127.0.0.1", "::1"])
-        .set(
-            "http",
-            "listen",
-            vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")],
-        )
+        .set("http", "listen", vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")])
         .set("https", "listen", vec!["127.0.0.1:0", "[::1]:0"]);
     let door = Doorman::start(&settings).await;
 
@@ -113,13 +91,7 @@ async fn one_certificate_holds_the_v4_and_the_v6_address() {
         let leaf = tls::leaf(&tls::connect(address, &trusting).await.unwrap());
         let mut named = tls::addresses(&leaf);
         named.sort();
-        assert_eq!(
-            named,
-            [
-                "127.0.0.1".parse::<std::net::IpAddr>().unwrap(),
-                "::1".parse().unwrap()
-            ]
-        );
+        assert_eq!(named, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap(), "::1".parse().unwrap()]);
     }
 }
 
@@ -132,22 +104,15 @@ async fn https_works_from_the_first_second_and_the_panel_never_waits_for_the_ca(
     let visitor = Visitor::of(door.http().await);
 
     let https = door.https().await;
-    let stream = tls::connect(https, &tls::trusting_anybody(&[]))
-        .await
-        .expect("a certificate for the first minutes");
+    let stream =
+        tls::connect(https, &tls::trusting_anybody(&[])).await.expect("a certificate for the first minutes");
     let first = tls::fingerprint(&tls::leaf(&stream));
     assert_eq!(Connection::over(stream).get("/").await.status(), 200);
     let status = door.reaches("failed", ORDER).await;
-    assert!(
-        !status["last_error"].as_str().unwrap_or_default().is_empty(),
-        "{status:#}"
-    );
+    assert!(!status["last_error"].as_str().unwrap_or_default().is_empty(), "{status:#}");
     assert!(status["failures"].as_u64().unwrap() >= 1, "{status:#}");
     assert!(!status["next_renewal_at"].is_null(), "{status:#}");
-    assert!(
-        !door.stored("live").exists(),
-        "the certificate of the first minutes is not for others"
-    );
+    assert!(!door.stored("live").exists(), "the certificate of the first minutes is not for others");
 
     pebble.run().await;
     let refused = door.admin("POST", "/renew").await;
@@ -202,9 +167,7 @@ async fn every_listener_answers_the_token_while_it_is_published() {
             let anybody = tls::trusting_anybody(&[]);
             let plain = get(http, &path).await;
             let other = get(forward, &path).await;
-            let over_tls = Connection::over(tls::connect(https, &anybody).await.unwrap())
-                .get(&path)
-                .await;
+            let over_tls = Connection::over(tls::connect(https, &anybody).await.unwrap()).get(&path).await;
             client.send(upstream::plain(plain.status(), plain.text())).await;
             heard.lock().unwrap().push([plain, other, over_tls]);
         }
@@ -222,10 +185,7 @@ async fn every_listener_answers_the_token_while_it_is_published() {
 
     assert!(panel.seen().is_empty(), "{:#?}", panel.seen());
     let answers = answers.lock().unwrap();
-    let (token, _) = answers[0][0]
-        .text()
-        .split_once('.')
-        .expect("token and thumbprint");
+    let (token, _) = answers[0][0].text().split_once('.').expect("token and thumbprint");
     assert!(pebble.validated()[0].ends_with(token));
     for answer in answers.iter().flatten() {
         assert_eq!((answer.status(), answer.text()), (200, answers[0][0].text()));
@@ -236,36 +196,24 @@ async fn every_listener_answers_the_token_while_it_is_published() {
 async fn it_renews_by_itself_with_the_same_account() {
     let panel = Upstream::panel().await;
     let port = free_port();
-    let terms = Terms {
-        life: Duration::from_secs(24),
-        ..Terms::quick(port)
-    };
+    let terms = Terms { life: Duration::from_secs(24), ..Terms::quick(port) };
     let pebble = Pebble::start(terms).await;
     let door = Doorman::start(&with_certificate(&panel, &pebble, port)).await;
     let first = door
-        .until("a certificate of the CA", ORDER, |status| {
-            status["certificate"]["self_signed"] == false
-        })
+        .until("a certificate of the CA", ORDER, |status| status["certificate"]["self_signed"] == false)
         .await;
 
     let first = first["certificate"]["fingerprint_sha256"].clone();
     let second = door
-        .until("another certificate", ORDER, |status| {
-            status["certificate"]["fingerprint_sha256"] != first
-        })
+        .until("another certificate", ORDER, |status| status["certificate"]["fingerprint_sha256"] != first)
         .await;
 
     assert_eq!(second["certificate"]["self_signed"], false);
     assert_eq!(second["failures"], 0);
     assert_eq!(pebble.accounts(), 1);
     assert_eq!(pebble.issued(), 2);
-    let stream = tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[]))
-        .await
-        .unwrap();
-    assert_eq!(
-        second["certificate"]["fingerprint_sha256"],
-        tls::fingerprint(&tls::leaf(&stream))
-    );
+    let stream = tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[])).await.unwrap();
+    assert_eq!(second["certificate"]["fingerprint_sha256"], tls::fingerprint(&tls::leaf(&stream)));
 }
 
 #[tokio::test]
@@ -287,13 +235,8 @@ async fn a_restart_orders_nothing() {
     let after = door.reaches("valid", ORDER).await;
 
     assert_eq!(before["certificate"], after["certificate"]);
-    let stream = tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[]))
-        .await
-        .unwrap();
-    assert_eq!(
-        after["certificate"]["fingerprint_sha256"],
-        tls::fingerprint(&tls::leaf(&stream))
-    );
+    let stream = tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[])).await.unwrap();
+    assert_eq!(after["certificate"]["fingerprint_sha256"], tls::fingerprint(&tls::leaf(&stream)));
     assert_eq!((pebble.issued(), pebble.accounts()), (1, 1));
 }
 
@@ -301,11 +244,7 @@ async fn a_restart_orders_nothing() {
 async fn a_ca_that_remembers_the_validation_sends_nobody_and_still_issues() {
     let panel = Upstream::panel().await;
     let port = free_port();
-    let pebble = Pebble::start(Terms {
-        authz_reuse: 100,
-        ..Terms::quick(port)
-    })
-    .await;
+    let pebble = Pebble::start(Terms { authz_reuse: 100, ..Terms::quick(port) }).await;
     let door = Doorman::start(&with_certificate(&panel, &pebble, port)).await;
     door.reaches("valid", ORDER).await;
     let looked = pebble.validated().len();
@@ -323,17 +262,16 @@ async fn the_exported_pair_is_kept_current_with_owner_and_mode() {
     let port = free_port();
     let pebble = Pebble::start(Terms::quick(port)).await;
     let files = TempDir::new().unwrap();
-    let (chain, key) = (
-        files.path().join("fullchain.pem"),
-        files.path().join("privkey.pem"),
-    );
+    let (chain, key) = (files.path().join("fullchain.pem"), files.path().join("privkey.pem"));
     for (path, mode) in [(&chain, 0o604), (&key, 0o640)] {
         std::fs::write(path, "what another client left").unwrap();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
-    let settings = with_certificate(&panel, &pebble, port)
-        .set("ip_cert", "export_cert", chain.to_str())
-        .set("ip_cert", "export_key", key.to_str());
+    let settings = with_certificate(&panel, &pebble, port).set("ip_cert", "export_cert", chain.to_str()).set(
+        "ip_cert",
+        "export_key",
+        key.to_str(),
+    );
     let door = Doorman::start(&settings).await;
 
     door.reaches("valid", ORDER).await;
@@ -344,10 +282,8 @@ async fn the_exported_pair_is_kept_current_with_owner_and_mode() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&chain), mode(&key)), (0o604, 0o640));
     assert_eq!(mode(&door.stored("live/privkey.pem")), 0o600);
-    let left: Vec<_> = std::fs::read_dir(files.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        std::fs::read_dir(files.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
@@ -359,32 +295,15 @@ async fn a_store_that_cannot_be_written_stops_neither_the_door_nor_status() {
     let files = TempDir::new().unwrap();
     let in_the_way = files.path().join("file");
     std::fs::write(&in_the_way, "").unwrap();
-    let door = Doorman::start_with_store(
-        &with_certificate(&panel, &pebble, port),
-        &in_the_way.join("store"),
-    )
-    .await;
+    let door =
+        Doorman::start_with_store(&with_certificate(&panel, &pebble, port), &in_the_way.join("store")).await;
 
     let status = door.reaches("failed", ORDER).await;
 
-    assert!(
-        status["last_error"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("store"),
-        "{status:#}"
-    );
+    assert!(status["last_error"].as_str().unwrap_or_default().contains("store"), "{status:#}");
     assert_eq!(get(door.http().await, "/").await.status(), 200);
-    assert!(
-        tls::connect(door.https().await, &tls::trusting_anybody(&[]))
-            .await
-            .is_ok()
-    );
-    assert_eq!(
-        pebble.count("Added order"),
-        0,
-        "no order without a place for its certificate"
-    );
+    assert!(tls::connect(door.https().await, &tls::trusting_anybody(&[])).await.is_ok());
+    assert_eq!(pebble.count("Added order"), 0, "no order without a place for its certificate");
 }
 
 #[tokio::test]
@@ -401,21 +320,15 @@ async fn ten_renewals_under_load_disturb_nobody() {
     let mut kept = Connection::over(tls::connect(https, &http1).await.unwrap());
     let mut multiplexed = Multiplexed::open(https, &h2).await;
     let mut tunnel = Connection::over(tls::connect(https, &http1).await.unwrap());
-    tunnel
-        .send("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        .await;
+    tunnel.send("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
     assert_eq!(tunnel.head().await.unwrap().status(), 101);
     let load = Load::start(https, http1.clone());
     let reader = Reader::of(door.stored("live"));
 
     for round in 0..RENEWALS {
         let before = status["certificate"]["fingerprint_sha256"].clone();
-        let renewal = doorman::start(&[
-            "renew",
-            "--force",
-            "--config",
-            door.settings_file().to_str().unwrap(),
-        ]);
+        let renewal =
+            doorman::start(&["renew", "--force", "--config", door.settings_file().to_str().unwrap()]);
         renewal.says("installed", ORDER).await;
         let first = tls::fingerprint(&tls::leaf(&tls::connect(https, &http1).await.unwrap()));
         assert_ne!(
@@ -430,10 +343,7 @@ async fn ten_renewals_under_load_disturb_nobody() {
         assert_eq!(status["certificate"]["fingerprint_sha256"], first.as_str());
 
         assert_eq!(kept.get("/kept").await.text(), "the panel: GET /kept HTTP/1.1");
-        assert_eq!(
-            multiplexed.get("/h2").await,
-            (200, "the panel: GET /h2 HTTP/1.1".to_owned())
-        );
+        assert_eq!(multiplexed.get("/h2").await, (200, "the panel: GET /h2 HTTP/1.1".to_owned()));
         tunnel.send(format!("round {round}")).await;
         assert_eq!(tunnel.bytes(7).await, format!("round {round}").as_bytes());
     }
@@ -472,27 +382,17 @@ async fn kill_9_at_any_moment_of_a_renewal_leaves_a_whole_pair_and_one_account()
         door.process.kill();
 
         let live = |name: &str| std::fs::read_to_string(door.stored("live").join(name)).unwrap();
-        assert!(
-            tls::is_matching_pair(&live("fullchain.pem"), &live("privkey.pem")),
-            "after {moment}"
-        );
+        assert!(tls::is_matching_pair(&live("fullchain.pem"), &live("privkey.pem")), "after {moment}");
         door.start_again().await;
         let status = door.reaches("valid", ORDER).await;
-        let stream = tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[]))
-            .await
-            .unwrap();
-        assert_eq!(
-            status["certificate"]["fingerprint_sha256"],
-            tls::fingerprint(&tls::leaf(&stream))
-        );
+        let stream =
+            tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[])).await.unwrap();
+        assert_eq!(status["certificate"]["fingerprint_sha256"], tls::fingerprint(&tls::leaf(&stream)));
     }
 
     assert_eq!(pebble.accounts(), 1);
     let renewed = door.command(&["renew", "--force"]).await;
-    assert!(
-        renewed.status.success(),
-        "after all that it still renews: {renewed:?}"
-    );
+    assert!(renewed.status.success(), "after all that it still renews: {renewed:?}");
 }
 
 /// How much has visibly happened: requests to the CA, and names in the store.
@@ -503,22 +403,18 @@ fn happened(pebble: &Pebble, door: &Doorman) -> usize {
         };
         entries
             .flatten()
-            .map(|entry| {
-                1 + if entry.path().is_symlink() {
-                    0
-                } else {
-                    names(&entry.path())
-                }
-            })
+            .map(|entry| 1 + if entry.path().is_symlink() { 0 } else { names(&entry.path()) })
             .sum()
     }
     pebble.log().len() + names(&door.stored(""))
 }
 
 fn with_certificate(panel: &Upstream, pebble: &Pebble, port: u16) -> Settings {
-    Settings::panel(panel.url())
-        .certificate(pebble, &["127.0.0.1"])
-        .set("http", "listen", vec![format!("127.0.0.1:{port}")])
+    Settings::panel(panel.url()).certificate(pebble, &["127.0.0.1"]).set(
+        "http",
+        "listen",
+        vec![format!("127.0.0.1:{port}")],
+    )
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -557,10 +453,7 @@ impl Visitor {
             let mut answered = 0;
             while !end.load(Ordering::Relaxed) {
                 let answer = get(http, "/page").await;
-                assert_eq!(
-                    (answer.status(), answer.text()),
-                    (200, "the panel: GET /page HTTP/1.1")
-                );
+                assert_eq!((answer.status(), answer.text()), (200, "the panel: GET /page HTTP/1.1"));
                 answered += 1;
                 tokio::time::sleep(Duration::from_millis(5)).await; // the pace, not a wait
             }
@@ -587,10 +480,7 @@ impl Load {
         let ended = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&ended);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(handshakes(https, config, &end))
         });
         Self { ended, thread }
@@ -639,10 +529,7 @@ impl Reader {
                 let version = std::fs::read_link(&live).expect("live is a link");
                 let chain = std::fs::read_to_string(live.join("fullchain.pem")).expect("the chain is there");
                 let key = std::fs::read_to_string(live.join("privkey.pem")).expect("the key is there");
-                assert!(
-                    chain.ends_with("-----END CERTIFICATE-----\n"),
-                    "a torn chain: {chain}"
-                );
+                assert!(chain.ends_with("-----END CERTIFICATE-----\n"), "a torn chain: {chain}");
                 assert!(key.ends_with("PRIVATE KEY-----\n"), "a torn key");
                 if std::fs::read_link(&live).expect("live is a link") == version {
                     assert!(tls::is_matching_pair(&chain, &key), "{version:?} is no pair");

@@ -64,19 +64,18 @@ async fn the_webroot_shows_nothing_but_tokens() {
     ] {
         let answer = get(door.http().await, target).await;
         assert!(!answer.text().contains("a secret"), "{target} gave the file away");
-        assert!(
-            !answer.text().contains("token\n"),
-            "{target} listed the directory"
-        );
+        assert!(!answer.text().contains("token\n"), "{target} listed the directory");
     }
 }
 
 #[tokio::test]
 async fn unknown_tokens_are_never_redirected() {
     let panel = Upstream::panel().await;
-    let settings = Settings::panel(panel.url())
-        .set("http", "redirect_to_https", true)
-        .set("https", "listen", vec!["127.0.0.1:0"]);
+    let settings = Settings::panel(panel.url()).set("http", "redirect_to_https", true).set(
+        "https",
+        "listen",
+        vec!["127.0.0.1:0"],
+    );
     let door = Doorman::start(&settings).await;
 
     let answer = get(door.http().await, UNKNOWN).await;
@@ -85,9 +84,11 @@ async fn unknown_tokens_are_never_redirected() {
 }
 
 fn behind(panel: &Upstream, other: &Upstream, webroot: &TempDir) -> Settings {
-    Settings::panel(panel.url())
-        .set("http", "acme_webroot", webroot.path().to_str())
-        .set("http", "acme_upstream", other.address.to_string())
+    Settings::panel(panel.url()).set("http", "acme_webroot", webroot.path().to_str()).set(
+        "http",
+        "acme_upstream",
+        other.address.to_string(),
+    )
 }
 
 async fn other_client() -> Upstream {

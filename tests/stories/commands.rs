@@ -16,10 +16,7 @@ const UNAVAILABLE: i32 = 69;
 
 #[tokio::test]
 async fn the_demo_swaps_its_certificate_and_ends_cleanly() {
-    let (http, https) = (
-        format!("127.0.0.1:{}", free_port()),
-        format!("127.0.0.1:{}", free_port()),
-    );
+    let (http, https) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
     let mut demo = doorman::start(&["demo", "--http", &http, "--https", &https]);
     let (http, https) = (http.parse().unwrap(), https.parse().unwrap());
     let anybody = tls::trusting_anybody(&[]);
@@ -33,14 +30,10 @@ async fn the_demo_swaps_its_certificate_and_ends_cleanly() {
     // A swap each minute, under a connection that stays open.
     let mut kept = crate::support::client::Connection::over(tls::connect(https, &anybody).await.unwrap());
     assert_eq!(kept.get("/").await.status(), 200);
-    until(
-        "the demo swaps its certificate",
-        Duration::from_secs(100),
-        async || {
-            assert_eq!(kept.get("/").await.status(), 200);
-            served().await.filter(|now| *now != first)
-        },
-    )
+    until("the demo swaps its certificate", Duration::from_secs(100), async || {
+        assert_eq!(kept.get("/").await.status(), 200);
+        served().await.filter(|now| *now != first)
+    })
     .await;
     assert_eq!(kept.get("/").await.status(), 200);
 
@@ -58,10 +51,7 @@ async fn status_says_it_in_words_too() {
 
     let text = String::from_utf8(status.stdout).unwrap();
     assert!(status.status.success());
-    assert!(
-        text.contains("disabled") && text.contains(&door.http().await.to_string()),
-        "{text}"
-    );
+    assert!(text.contains("disabled") && text.contains(&door.http().await.to_string()), "{text}");
     assert!(!text.contains('\u{1b}'), "colour where no terminal is: {text:?}");
 }
 
@@ -106,27 +96,18 @@ async fn the_manual_is_a_page_that_man_can_show() {
 
     assert!(output.status.success());
     let shown = accepted_by(
-        Command::new("man")
-            .args(["--warnings", "-l", "-"])
-            .env("MANPAGER", "cat"),
+        Command::new("man").args(["--warnings", "-l", "-"]).env("MANPAGER", "cat"),
         &output.stdout,
     );
     for command in ["run", "demo", "check", "status", "renew", "completions"] {
-        assert!(
-            shown.contains(command),
-            "{command} is not in the manual:\n{shown}"
-        );
+        assert!(shown.contains(command), "{command} is not in the manual:\n{shown}");
     }
 }
 
 /// Gives `text` to a program, which must neither fail nor complain; what it printed.
 fn accepted_by(command: &mut Command, text: &[u8]) -> String {
-    let mut program = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut program =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     program.stdin.take().unwrap().write_all(text).unwrap();
     let output = program.wait_with_output().unwrap();
     assert!(

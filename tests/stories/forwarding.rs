@@ -16,21 +16,14 @@ async fn every_method_reaches_the_panel_on_one_connection() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
 
-    for method in [
-        "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "X-OWN",
-    ] {
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "X-OWN"] {
         client
-            .send(format!(
-                "{method} /p?q=%2F&r=1+1 HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
-            ))
+            .send(format!("{method} /p?q=%2F&r=1+1 HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"))
             .await;
         let answer = client.answer().await;
         assert_eq!(
             (answer.status(), answer.text()),
-            (
-                200,
-                format!("the panel: {method} /p?q=%2F&r=1+1 HTTP/1.1").as_str()
-            )
+            (200, format!("the panel: {method} /p?q=%2F&r=1+1 HTTP/1.1").as_str())
         );
         assert_eq!(panel.seen().last().unwrap().body, b"body", "{method}");
     }
@@ -45,10 +38,7 @@ async fn the_answer_to_head_has_the_length_and_no_body() {
     for _ in 0..2 {
         client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let answer = client.answer_without_body().await;
-        assert_eq!(
-            (answer.status(), answer.field("content-length")),
-            (200, Some("12345"))
-        );
+        assert_eq!((answer.status(), answer.field("content-length")), (200, Some("12345")));
     }
 }
 
@@ -57,13 +47,8 @@ async fn the_path_goes_through_byte_for_byte() {
     let panel = Upstream::panel().await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
 
-    for target in [
-        "/a//b/../c/./d",
-        "/%7Euser/%2e%2E/x",
-        "/?a=b&&c=%zz",
-        "/;v=1/,/@:",
-        "/%E4%B8%AD%E6%96%87",
-    ] {
+    for target in ["/a//b/../c/./d", "/%7Euser/%2e%2E/x", "/?a=b&&c=%zz", "/;v=1/,/@:", "/%E4%B8%AD%E6%96%87"]
+    {
         let answer = get(door.http().await, target).await;
         assert_eq!(answer.text(), format!("the panel: GET {target} HTTP/1.1"));
     }
@@ -98,17 +83,12 @@ async fn an_ipv6_host_gets_no_forwarded_host() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
 
-    client
-        .send("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\nX-Real-IP: 1.2.3.4\r\n\r\n")
-        .await;
+    client.send("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\nX-Real-IP: 1.2.3.4\r\n\r\n").await;
     client.answer().await;
 
     let seen = panel.only();
     assert_eq!(seen.field("host"), Some("[2001:db8::1]:80"));
-    assert_eq!(
-        (seen.field("x-forwarded-host"), seen.field("x-real-ip")),
-        (None, None)
-    );
+    assert_eq!((seen.field("x-forwarded-host"), seen.field("x-real-ip")), (None, None));
 }
 
 #[tokio::test]
@@ -140,22 +120,9 @@ async fn fields_keep_their_order_and_letter_case_and_hop_by_hop_ones_stay_behind
         ["host", "X-Z", "x-y", "Cookie"]
     );
     let back = names(&answer.fields);
-    let order: Vec<_> = back
-        .iter()
-        .filter(|name| !name.eq_ignore_ascii_case("date"))
-        .map(String::as_str)
-        .collect();
-    assert_eq!(
-        order,
-        [
-            "X-B",
-            "x-a",
-            "Set-Cookie",
-            "Set-Cookie",
-            "Server",
-            "Content-Length"
-        ]
-    );
+    let order: Vec<_> =
+        back.iter().filter(|name| !name.eq_ignore_ascii_case("date")).map(String::as_str).collect();
+    assert_eq!(order, ["X-B", "x-a", "Set-Cookie", "Set-Cookie", "Server", "Content-Length"]);
 }
 
 #[tokio::test]
@@ -170,10 +137,7 @@ async fn a_visitor_of_http_1_0_gets_an_answer_without_chunks() {
     client.send("GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
     let answer = client.answer().await;
 
-    assert_eq!(
-        (answer.field("transfer-encoding"), answer.text()),
-        (None, "hello")
-    );
+    assert_eq!((answer.field("transfer-encoding"), answer.text()), (None, "hello"));
     assert!(panel.only().start.ends_with("HTTP/1.1"));
 }
 
@@ -186,14 +150,8 @@ async fn requests_that_two_servers_could_read_differently_are_refused() {
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            501,
-        ),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            400,
-        ),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
     ] {
         let mut client = Connection::open(door.http().await).await;
         client.send(head).await;
@@ -207,18 +165,14 @@ async fn requests_that_two_servers_could_read_differently_are_refused() {
 async fn an_answer_that_comes_before_the_upload_has_ended_is_passed_on() {
     let panel = Upstream::with(|mut client| async move {
         client.head().await;
-        client
-            .send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!")
-            .await;
+        client.send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!").await;
         client.rest().await;
     })
     .await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
 
-    client
-        .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\nthe beginning")
-        .await;
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\nthe beginning").await;
 
     let answer = client.answer().await;
     assert_eq!((answer.status(), answer.text()), (413, "no!"));
@@ -228,9 +182,7 @@ async fn an_answer_that_comes_before_the_upload_has_ended_is_passed_on() {
 async fn a_truncated_answer_looks_truncated() {
     let panel = Upstream::with(|mut client| async move {
         client.head().await;
-        client
-            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-            .await;
+        client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
     })
     .await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
@@ -267,9 +219,7 @@ async fn a_visitor_who_leaves_is_heard_by_the_panel() {
 
     drop(client);
 
-    let last = tokio::time::timeout(SOON, heard.recv())
-        .await
-        .expect("the panel's connection ends");
+    let last = tokio::time::timeout(SOON, heard.recv()).await.expect("the panel's connection ends");
     assert_eq!(last, Some("gone"));
 }
 
@@ -286,10 +236,7 @@ async fn a_panel_that_is_down_is_a_502_that_says_nothing_about_it() {
 
     let answer = client.get("/secret/").await;
     assert_eq!(answer.status(), 502);
-    says_nothing_about(
-        &answer.head_and_body(),
-        &[&port.to_string(), "secret", "127.0.0.1", "refused"],
-    );
+    says_nothing_about(&answer.head_and_body(), &[&port.to_string(), "secret", "127.0.0.1", "refused"]);
 
     // The same connection is good for the panel that comes back.
     let panel = Upstream::panel_at(([127, 0, 0, 1], port).into()).await;
@@ -309,15 +256,10 @@ async fn a_panel_that_says_nothing_is_a_504() {
     let door = Doorman::start(&Settings::panel(panel.url()).set("panel", "response_timeout", "300ms")).await;
 
     let answer = get(door.http().await, "/");
-    let answer = tokio::time::timeout(SOON, answer)
-        .await
-        .expect("silence ends after response_timeout");
+    let answer = tokio::time::timeout(SOON, answer).await.expect("silence ends after response_timeout");
 
     assert_eq!(answer.status(), 504);
-    says_nothing_about(
-        &answer.head_and_body(),
-        &[&panel.address.port().to_string(), "127.0.0.1"],
-    );
+    says_nothing_about(&answer.head_and_body(), &[&panel.address.port().to_string(), "127.0.0.1"]);
 }
 
 #[tokio::test]
@@ -373,15 +315,9 @@ async fn a_request_head_that_never_ends_is_cut_off_in_time() {
     assert_eq!(client.get("/").await.status(), 200);
 
     client.send("GET /slow HTTP/1.1\r\nHost: ").await;
-    let said = tokio::time::timeout(SOON, client.rest())
-        .await
-        .expect("it ends after header_timeout");
+    let said = tokio::time::timeout(SOON, client.rest()).await.expect("it ends after header_timeout");
 
-    assert!(
-        said.is_empty() || said.starts_with(b"HTTP/1.1 408 "),
-        "{:?}",
-        String::from_utf8_lossy(&said)
-    );
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408 "), "{:?}", String::from_utf8_lossy(&said));
     assert_eq!(panel.seen().len(), 1);
 }
 
@@ -400,22 +336,11 @@ async fn an_upload_that_stops_is_cut_off_in_time_and_the_panel_hears_of_it() {
     let door = Doorman::start(&Settings::panel(panel.url()).set("http", "body_timeout", "300ms")).await;
     let mut client = Connection::open(door.http().await).await;
 
-    client
-        .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nonly this")
-        .await;
-    let said = tokio::time::timeout(SOON, client.rest())
-        .await
-        .expect("it ends after body_timeout");
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nonly this").await;
+    let said = tokio::time::timeout(SOON, client.rest()).await.expect("it ends after body_timeout");
 
-    assert!(
-        said.is_empty() || said.starts_with(b"HTTP/1.1 408 "),
-        "{:?}",
-        String::from_utf8_lossy(&said)
-    );
-    tokio::time::timeout(SOON, heard.recv())
-        .await
-        .expect("the panel's connection ends")
-        .unwrap();
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408 "), "{:?}", String::from_utf8_lossy(&said));
+    tokio::time::timeout(SOON, heard.recv()).await.expect("the panel's connection ends").unwrap();
 }
 
 #[tokio::test]
@@ -427,9 +352,7 @@ async fn an_idle_connection_is_closed_in_time_without_a_word() {
     assert_eq!(used.get("/").await.status(), 200);
 
     for connection in [&mut used, &mut fresh] {
-        let said = tokio::time::timeout(SOON, connection.rest())
-            .await
-            .expect("it ends after idle_timeout");
+        let said = tokio::time::timeout(SOON, connection.rest()).await.expect("it ends after idle_timeout");
         assert!(said.is_empty(), "{:?}", String::from_utf8_lossy(&said));
     }
 }
@@ -454,9 +377,7 @@ async fn the_body_waits_for_the_panels_own_100_continue() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
 
-    client
-        .send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
-        .await;
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n").await;
     let early = tokio::time::timeout(Duration::from_millis(200), client.more()).await;
     assert!(
         early.is_err(),
@@ -479,16 +400,11 @@ async fn trailers_reach_a_visitor_who_wants_them() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
 
-    client
-        .send("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n")
-        .await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n").await;
     client.head().await;
     let body = String::from_utf8(client.rest().await).unwrap();
 
-    assert!(
-        body.to_ascii_lowercase().ends_with("0\r\nx-sum: 7\r\n\r\n"),
-        "{body:?}"
-    );
+    assert!(body.to_ascii_lowercase().ends_with("0\r\nx-sum: 7\r\n\r\n"), "{body:?}");
     assert_eq!(panel.only().field("te"), Some("trailers"));
 }
 

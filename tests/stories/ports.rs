@@ -22,29 +22,18 @@ async fn the_second_doorman_says_who_has_the_port_and_takes_over_when_the_first_
     let mut first = Doorman::start(&at(&first_panel)).await;
     let second = Doorman::start_waiting(&at(&second_panel)).await;
 
-    let status = second
-        .until("it waits", SOON, |status| {
-            status["listeners"][0]["state"] == "waiting"
-        })
-        .await;
+    let status = second.until("it waits", SOON, |status| status["listeners"][0]["state"] == "waiting").await;
     let holder = &status["listeners"][0]["holder"];
     assert_eq!(holder["pid"], first.process.id(), "{status:#}");
     assert_eq!(holder["program"], "doorman", "{status:#}");
     for _ in 0..50 {
-        assert_eq!(
-            get(address.parse().unwrap(), "/").await.text(),
-            "the first",
-            "it must not take a share"
-        );
+        assert_eq!(get(address.parse().unwrap(), "/").await.text(), "the first", "it must not take a share");
     }
 
     first.process.signal(Signal::TERM);
     assert!(first.process.ended(SOON).await.success());
-    let status = second
-        .until("it listens", SOON, |status| {
-            status["listeners"][0]["state"] == "listening"
-        })
-        .await;
+    let status =
+        second.until("it listens", SOON, |status| status["listeners"][0]["state"] == "listening").await;
 
     assert!(status["listeners"][0]["holder"].is_null(), "{status:#}");
     assert_eq!(get(second.http().await, "/").await.text(), "the second");
@@ -57,24 +46,13 @@ async fn any_other_program_on_the_port_is_named_and_left_alone() {
     let settings = Settings::panel(panel.url()).set("http", "listen", vec![holder.address.to_string()]);
     let door = Doorman::start_waiting(&settings).await;
 
-    let status = door
-        .until("it waits", SOON, |status| {
-            status["listeners"][0]["state"] == "waiting"
-        })
-        .await;
+    let status = door.until("it waits", SOON, |status| status["listeners"][0]["state"] == "waiting").await;
 
-    assert_eq!(
-        status["listeners"][0]["holder"]["pid"],
-        std::process::id(),
-        "{status:#}"
-    );
+    assert_eq!(status["listeners"][0]["holder"]["pid"], std::process::id(), "{status:#}");
     assert_eq!(get(holder.address, "/").await.text(), "mine");
     let address = holder.address;
     drop(holder);
-    door.until("it listens", SOON, |status| {
-        status["listeners"][0]["state"] == "listening"
-    })
-    .await;
+    door.until("it listens", SOON, |status| status["listeners"][0]["state"] == "listening").await;
     assert_eq!(get(address, "/").await.text(), "the panel: GET / HTTP/1.1");
 }
 
@@ -101,9 +79,7 @@ async fn ipv4_and_ipv6_are_separate_doors_at_the_same_port() {
     let both = vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
     let door = Doorman::start(&Settings::panel(panel.url()).set("http", "listen", both.clone())).await;
     door.until("both listen", SOON, |status| {
-        status["listeners"]
-            .as_array()
-            .is_some_and(|all| all.iter().all(|one| one["state"] == "listening"))
+        status["listeners"].as_array().is_some_and(|all| all.iter().all(|one| one["state"] == "listening"))
     })
     .await;
 
@@ -150,10 +126,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
 
     door.process.signal(Signal::TERM);
     crate::support::until("it accepts no more", SOON, async || {
-        tokio::net::TcpStream::connect(address)
-            .await
-            .is_err()
-            .then_some(())
+        tokio::net::TcpStream::connect(address).await.is_err().then_some(())
     })
     .await;
     release.send(true).unwrap();
@@ -166,9 +139,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
 async fn neither_a_tunnel_nor_a_download_keeps_it_from_ending() {
     let panel = Upstream::with(|mut client| async move {
         client.head().await;
-        client
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nthe beginning")
-            .await;
+        client.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nthe beginning").await;
         client.rest().await;
     })
     .await;

@@ -115,19 +115,11 @@ url = "ftp://hooks.example.com/services/another-secret"
 
 #[tokio::test]
 async fn what_the_command_line_cannot_mean_is_a_usage_error() {
-    for arguments in [
-        &["frobnicate"][..],
-        &["run", "--nope"],
-        &["status", "--json=maybe"],
-        &["completions", "klingon"],
-    ] {
+    for arguments in
+        [&["frobnicate"][..], &["run", "--nope"], &["status", "--json=maybe"], &["completions", "klingon"]]
+    {
         let refused = doorman::command(arguments).await;
-        assert_eq!(
-            refused.status.code(),
-            Some(USAGE),
-            "{arguments:?}: {}",
-            said(&refused)
-        );
+        assert_eq!(refused.status.code(), Some(USAGE), "{arguments:?}: {}", said(&refused));
         assert!(refused.stdout.is_empty());
     }
 }
@@ -146,15 +138,8 @@ async fn a_flag_overrules_the_file() {
     std::fs::write(&path, text).unwrap();
     let (url, listen) = (panel.url(), format!("127.0.0.1:{port}"));
 
-    let _door = doorman::start(&[
-        "run",
-        "--config",
-        path.to_str().unwrap(),
-        "--panel",
-        &url,
-        "--listen",
-        &listen,
-    ]);
+    let _door =
+        doorman::start(&["run", "--config", path.to_str().unwrap(), "--panel", &url, "--listen", &listen]);
 
     let limit = std::time::Duration::from_secs(10);
     let address = listen.parse().unwrap();
@@ -168,9 +153,8 @@ async fn a_flag_overrules_the_file() {
 #[tokio::test]
 async fn a_disabled_certificate_leaves_the_door_alone() {
     let panel = Upstream::panel().await;
-    let settings = Settings::panel(panel.url())
-        .set("ip_cert", "enabled", false)
-        .set("ip_cert", "ip", "10.0.0.1");
+    let settings =
+        Settings::panel(panel.url()).set("ip_cert", "enabled", false).set("ip_cert", "ip", "10.0.0.1");
 
     let door = doorman::Doorman::start(&settings).await;
 
@@ -186,9 +170,5 @@ async fn check(name: &str, text: &str) -> Output {
 }
 
 fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

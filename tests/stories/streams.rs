@@ -27,14 +27,10 @@ async fn a_gibibyte_comes_down_whole_in_little_memory() {
     let panel = Upstream::with(|mut client| async move {
         while let Some(request) = client.request().await {
             if request.start.contains("chunked") {
-                client
-                    .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                    .await;
+                client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
                 send_pattern(&mut client, true).await;
             } else {
-                client
-                    .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {GIB}\r\n\r\n"))
-                    .await;
+                client.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {GIB}\r\n\r\n")).await;
                 send_pattern(&mut client, false).await;
             }
         }
@@ -48,10 +44,7 @@ async fn a_gibibyte_comes_down_whole_in_little_memory() {
     receive_pattern(&mut client).await;
 
     client.send("GET /chunked HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    assert_eq!(
-        client.head().await.unwrap().field("transfer-encoding"),
-        Some("chunked")
-    );
+    assert_eq!(client.head().await.unwrap().field("transfer-encoding"), Some("chunked"));
     receive_chunked_pattern(&mut client).await;
 
     stayed_small(&door);
@@ -74,17 +67,11 @@ async fn a_gibibyte_goes_up_whole_in_little_memory() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
 
-    client
-        .send(format!(
-            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {GIB}\r\n\r\n"
-        ))
-        .await;
+    client.send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {GIB}\r\n\r\n")).await;
     send_pattern(&mut client, false).await;
     assert_eq!(client.answer().await.text(), "got it");
 
-    client
-        .send("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
-        .await;
+    client.send("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
     send_pattern(&mut client, true).await;
     assert_eq!(client.answer().await.text(), "got it");
 
@@ -96,13 +83,11 @@ async fn a_first_frame_in_the_segment_of_the_101_is_not_lost() {
     let panel = Upstream::with(|mut client| async move {
         let head = client.head().await.expect("a request");
         assert!(
-            head.field("upgrade")
-                .is_some_and(|value| value.eq_ignore_ascii_case("websocket")),
+            head.field("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")),
             "{head:?}"
         );
         assert!(
-            head.field("connection")
-                .is_some_and(|value| value.eq_ignore_ascii_case("upgrade")),
+            head.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("upgrade")),
             "{head:?}"
         );
         client.send(format!("{SWITCHING}the first frame")).await;
@@ -118,14 +103,8 @@ async fn a_first_frame_in_the_segment_of_the_101_is_not_lost() {
 
     client.send(UPGRADE).await;
     let answer = client.head().await.unwrap();
-    assert_eq!(
-        (answer.status(), answer.field("upgrade")),
-        (101, Some("websocket"))
-    );
-    assert_eq!(
-        answer.field("sec-websocket-accept"),
-        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-    );
+    assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("websocket")));
+    assert_eq!(answer.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     assert_eq!(client.bytes(15).await, b"the first frame");
     client.send("hello").await;
     assert_eq!(client.bytes(5).await, b"world");
@@ -182,11 +161,7 @@ async fn a_tunnel_carries_much_in_both_directions_at_once() {
     let ((), read) = tokio::join!(write, reader.read_to_end(&mut echoed));
 
     read.unwrap();
-    assert!(
-        echoed == sent,
-        "{} of {LENGTH} bytes came back, or others",
-        echoed.len()
-    );
+    assert!(echoed == sent, "{} of {LENGTH} bytes came back, or others", echoed.len());
 }
 
 #[tokio::test]
@@ -221,10 +196,7 @@ async fn no_other_upgrade_than_websocket_is_passed_on() {
 
     assert_eq!(client.answer().await.status(), 200);
     let seen = panel.only();
-    assert_eq!(
-        (seen.field("upgrade"), seen.field("http2-settings")),
-        (None, None)
-    );
+    assert_eq!((seen.field("upgrade"), seen.field("http2-settings")), (None, None));
 }
 
 #[tokio::test]
@@ -247,10 +219,7 @@ async fn each_server_sent_event_arrives_before_the_next_is_sent() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let mut client = Connection::open(door.http().await).await;
     client.send("GET /events HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    assert_eq!(
-        client.head().await.unwrap().field("content-type"),
-        Some("text/event-stream")
-    );
+    assert_eq!(client.head().await.unwrap().field("content-type"), Some("text/event-stream"));
 
     let mut delays = Vec::new();
     for number in 0..EVENTS {
@@ -289,11 +258,7 @@ async fn receive_pattern(connection: &mut Connection<impl Stream>) {
     let mut expected = Expected::new();
     while expected.offset < GIB {
         if connection.buffer.is_empty() {
-            assert!(
-                connection.more().await,
-                "the body ended after {} bytes",
-                expected.offset
-            );
+            assert!(connection.more().await, "the body ended after {} bytes", expected.offset);
         }
         expected.take(&connection.buffer);
         connection.buffer.clear();
@@ -322,10 +287,7 @@ struct Expected {
 
 impl Expected {
     fn new() -> Self {
-        Self {
-            block: pattern(PERIOD),
-            offset: 0,
-        }
+        Self { block: pattern(PERIOD), offset: 0 }
     }
 
     fn take(&mut self, mut got: &[u8]) {

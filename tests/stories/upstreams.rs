@@ -16,10 +16,7 @@ async fn a_panel_behind_a_socket_file_answers() {
 
     let answer = get(door.http().await, "/login").await;
 
-    assert_eq!(
-        (answer.status(), answer.text()),
-        (200, "the panel: GET /login HTTP/1.1")
-    );
+    assert_eq!((answer.status(), answer.text()), (200, "the panel: GET /login HTTP/1.1"));
     assert_eq!(panel.only().field("host"), Some("door.test"));
 }
 
@@ -30,10 +27,7 @@ async fn a_panel_on_loopback_may_present_any_certificate() {
 
     let answer = get(door.http().await, "/login").await;
 
-    assert_eq!(
-        (answer.status(), answer.text()),
-        (200, "the panel: GET /login HTTP/1.1")
-    );
+    assert_eq!((answer.status(), answer.text()), (200, "the panel: GET /login HTTP/1.1"));
 }
 
 #[tokio::test]

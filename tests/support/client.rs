@@ -49,28 +49,18 @@ pub enum Framing {
 impl Message {
     /// The status code.
     pub fn status(&self) -> u16 {
-        self.start
-            .split(' ')
-            .nth(1)
-            .and_then(|word| word.parse().ok())
-            .expect("a status line")
+        self.start.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status line")
     }
 
     /// The first value of a field, by its name in any letter case.
     pub fn field(&self, name: &str) -> Option<&str> {
-        let field = self
-            .fields
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name));
+        let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
         field.map(|(_, value)| value.as_str())
     }
 
     /// Every value of a field.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let fields = self
-            .fields
-            .iter()
-            .filter(move |(field, _)| field.eq_ignore_ascii_case(name));
+        let fields = self.fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
         fields.map(|(_, value)| value.as_str())
     }
 
@@ -88,35 +78,24 @@ impl Message {
         if self.start.starts_with("HTTP/") && matches!(self.status(), 100..=199 | 204 | 304) {
             return Framing::Empty;
         }
-        if self
-            .field("transfer-encoding")
-            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-        {
+        if self.field("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             return Framing::Chunked;
         }
-        self.field("content-length")
-            .map_or(without, |length| Framing::Length(length.parse().unwrap()))
+        self.field("content-length").map_or(without, |length| Framing::Length(length.parse().unwrap()))
     }
 }
 
 impl Connection<TcpStream> {
     /// A new connection to `address`.
     pub async fn open(address: SocketAddr) -> Self {
-        Self::over(
-            TcpStream::connect(address)
-                .await
-                .unwrap_or_else(|error| panic!("{address}: {error}")),
-        )
+        Self::over(TcpStream::connect(address).await.unwrap_or_else(|error| panic!("{address}: {error}")))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Speaks over `stream`.
     pub fn over(stream: S) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Sends bytes as they are.
@@ -127,8 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sends one request without a body and reads its answer.
     pub async fn get(&mut self, target: &str) -> Message {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: door.test\r\n\r\n"))
-            .await;
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: door.test\r\n\r\n")).await;
         self.answer().await
     }
 
@@ -172,11 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads exactly `length` bytes.
     pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
         while self.buffer.len() < length {
-            assert!(
-                self.more().await,
-                "the connection ended {} bytes too early",
-                length - self.buffer.len()
-            );
+            assert!(self.more().await, "the connection ended {} bytes too early", length - self.buffer.len());
         }
         self.buffer.drain(..length).collect()
     }
@@ -261,9 +235,8 @@ impl Multiplexed {
     pub async fn open(https: SocketAddr, config: &ClientConfig) -> Self {
         let stream = tls::connect(https, config).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self(sender)
     }
@@ -276,9 +249,7 @@ impl Multiplexed {
 
     /// Any request.
     pub async fn send(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> (u16, Bytes) {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(format!("https://127.0.0.1{path}"));
+        let request = http::Request::builder().method(method).uri(format!("https://127.0.0.1{path}"));
         let request = request.body(Full::new(body.into())).unwrap();
         self.0.ready().await.expect("the connection goes on");
         let answer = self.0.send_request(request).await.expect("an answer");
@@ -294,11 +265,7 @@ fn parse(head: &str) -> Message {
         let (name, value) = line.split_once(':').expect("a field");
         (name.to_owned(), value.trim().to_owned())
     };
-    Message {
-        start,
-        fields: lines.map(field).collect(),
-        body: Vec::new(),
-    }
+    Message { start, fields: lines.map(field).collect(), body: Vec::new() }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

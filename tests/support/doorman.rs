@@ -92,10 +92,11 @@ impl Doorman {
     }
 
     async fn start_at(home: TempDir, settings: &Settings, store: &Path) -> Self {
-        let settings = settings
-            .clone()
-            .set("admin", "listen", home.path().join("admin.sock").to_str())
-            .set("store", "dir", store.to_str());
+        let settings = settings.clone().set("admin", "listen", home.path().join("admin.sock").to_str()).set(
+            "store",
+            "dir",
+            store.to_str(),
+        );
         std::fs::write(home.path().join("doorman.toml"), settings.toml()).unwrap();
         let process = run(home.path());
         let doorman = Self { process, home };
@@ -154,10 +155,7 @@ impl Doorman {
 
     /// Waits for one of the five words.
     pub async fn reaches(&self, state: &str, limit: Duration) -> Value {
-        self.until(&format!("state {state:?}"), limit, |status| {
-            status["state"] == state
-        })
-        .await
+        self.until(&format!("state {state:?}"), limit, |status| status["state"] == state).await
     }
 
     /// The address of its first plain listener.
@@ -172,11 +170,8 @@ impl Doorman {
 
     /// Waits for a listener of this kind and says where it is.
     pub async fn listens(&self, kind: &str) -> SocketAddr {
-        let status = self
-            .until(&format!("a {kind} listener"), START, |status| {
-                listener(status, kind).is_some()
-            })
-            .await;
+        let status =
+            self.until(&format!("a {kind} listener"), START, |status| listener(status, kind).is_some()).await;
         listener(&status, kind).expect("just seen")
     }
 
@@ -197,17 +192,12 @@ impl Doorman {
 pub async fn command(arguments: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
     command.args(arguments).env("NO_COLOR", "1");
-    tokio::task::spawn_blocking(move || command.output().unwrap())
-        .await
-        .unwrap()
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
 /// Starts the binary with these arguments, to be looked at while it runs.
 pub fn start(arguments: &[&str]) -> Process {
-    Process::start(
-        "doorman",
-        Command::new(BINARY).args(arguments).env("NO_COLOR", "1"),
-    )
+    Process::start("doorman", Command::new(BINARY).args(arguments).env("NO_COLOR", "1"))
 }
 
 fn run(home: &Path) -> Process {
@@ -216,14 +206,10 @@ fn run(home: &Path) -> Process {
 
 fn listener(status: &Value, kind: &str) -> Option<SocketAddr> {
     let all = status["listeners"].as_array()?;
-    let ours = all
-        .iter()
-        .find(|listener| listener["kind"] == kind && listener["state"] == "listening")?;
+    let ours = all.iter().find(|listener| listener["kind"] == kind && listener["state"] == "listening")?;
     ours["address"].as_str()?.parse().ok()
 }
 
 async fn until_or<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
-    tokio::time::timeout(limit, until("it is so", limit * 2, async || look().await))
-        .await
-        .ok()
+    tokio::time::timeout(limit, until("it is so", limit * 2, async || look().await)).await.ok()
 }

@@ -49,8 +49,5 @@ pub fn free_port() -> u16 {
 
 /// Bytes that are different at every offset a test may confuse, made as fast as they are read.
 pub fn pattern(length: usize) -> Vec<u8> {
-    (0u32..)
-        .flat_map(|word| word.wrapping_mul(0x9E37_79B1).to_le_bytes())
-        .take(length)
-        .collect()
+    (0u32..).flat_map(|word| word.wrapping_mul(0x9E37_79B1).to_le_bytes()).take(length).collect()
 }

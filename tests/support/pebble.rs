@@ -64,23 +64,12 @@ impl Pebble {
     pub fn stopped(terms: Terms) -> Self {
         let files = TempDir::new().unwrap();
         let pair = Pair::for_names(&["127.0.0.1", "localhost"]);
-        for (name, text) in [
-            ("ca.pem", &pair.ca),
-            ("cert.pem", &pair.certificate),
-            ("key.pem", &pair.key),
-        ] {
+        for (name, text) in [("ca.pem", &pair.ca), ("cert.pem", &pair.certificate), ("key.pem", &pair.key)] {
             std::fs::write(files.path().join(name), text).unwrap();
         }
         let (port, management) = (free_port(), SocketAddr::from(([127, 0, 0, 1], free_port())));
         let client = tls::trusting(&pair.ca, &["http/1.1"]);
-        Self {
-            process: None,
-            files,
-            terms,
-            port,
-            management,
-            client,
-        }
+        Self { process: None, files, terms, port, management, client }
     }
 
     /// Starts it, after [`Pebble::stopped`] or [`Pebble::stop`].
@@ -95,9 +84,7 @@ impl Pebble {
             .env("PEBBLE_WFE_NONCEREJECT", self.terms.nonce_reject.to_string())
             .env("PEBBLE_AUTHZREUSE", self.terms.authz_reuse.to_string());
         let process = Process::start("pebble", &mut command);
-        process
-            .says("ACME directory available at", Duration::from_secs(10))
-            .await;
+        process.says("ACME directory available at", Duration::from_secs(10)).await;
         self.process = Some(process);
     }
 
@@ -147,15 +134,9 @@ impl Pebble {
     /// Paths that it asked for to validate a challenge.
     pub fn validated(&self) -> Vec<String> {
         let log = self.log();
-        let urls = log
-            .iter()
-            .filter_map(|line| line.split_once("Attempting to validate w/ HTTP: "));
-        urls.map(|(_, url)| {
-            url[url.find("/.well-known/").expect("a challenge")..]
-                .trim()
-                .to_owned()
-        })
-        .collect()
+        let urls = log.iter().filter_map(|line| line.split_once("Attempting to validate w/ HTTP: "));
+        urls.map(|(_, url)| url[url.find("/.well-known/").expect("a challenge")..].trim().to_owned())
+            .collect()
     }
 
     fn settings(&self) -> String {

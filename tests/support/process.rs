@@ -50,10 +50,7 @@ impl Process {
     /// Waits for its end.
     pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
         let name = self.name;
-        until(&format!("{name} ends"), limit, async || {
-            self.child.try_wait().unwrap()
-        })
-        .await
+        until(&format!("{name} ends"), limit, async || self.child.try_wait().unwrap()).await
     }
 
     /// Ends it without a chance to clean up, as `kill -9` does.
@@ -78,20 +75,19 @@ impl Process {
     /// A line of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
     pub fn memory_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(field))
-            .expect("a running process");
+        let line = status.lines().find(|line| line.starts_with(field)).expect("a running process");
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let by_itself = self.child.try_wait().ok().flatten();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("---- {} ({}) said:", self.name, self.child.id());
+            let end = by_itself.map_or_else(|| "still ran".to_owned(), |status| format!("had ended: {status}"));
+            eprintln!("---- {} ({}) {end}; it said:", self.name, self.child.id());
             for line in self.log() {
                 eprintln!("{line}");
             }

@@ -34,15 +34,8 @@ impl Pair {
         let issuer = Issuer::new(ca, ca_key);
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let leaf = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &issuer)
-            .unwrap();
-        Self {
-            ca: ca_certificate.pem(),
-            certificate: leaf.pem(),
-            key: key.serialize_pem(),
-        }
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+        Self { ca: ca_certificate.pem(), certificate: leaf.pem(), key: key.serialize_pem() }
     }
 
     /// SHA-256 of the leaf, in hex.
@@ -80,13 +73,7 @@ pub fn trusting_anybody(alpn: &[&str]) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     let verifier = Arc::new(Anybody(provider()));
-    with_alpn(
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth(),
-        alpn,
-    )
+    with_alpn(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth(), alpn)
 }
 
 /// A handshake as whoever dials an IP makes it: no server name, and the address must be in the certificate.
@@ -94,27 +81,18 @@ pub async fn connect(address: SocketAddr, config: &ClientConfig) -> std::io::Res
     let name = ServerName::from(address.ip());
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    TlsConnector::from(Arc::new(config.clone()))
-        .connect(name, stream)
-        .await
+    TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await
 }
 
 /// The leaf that was presented.
 pub fn leaf<S>(stream: &TlsStream<S>) -> CertificateDer<'static> {
     let (_, session) = stream.get_ref();
-    session
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .expect("a certificate")
-        .clone()
-        .into_owned()
+    session.peer_certificates().and_then(|chain| chain.first()).expect("a certificate").clone().into_owned()
 }
 
 /// SHA-256 of a certificate, in hex, as `status` has it.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .expect("a suite of TLS 1.3");
+    let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().expect("a suite of TLS 1.3");
     let hash = suite.common.hash_provider.hash(certificate);
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -123,10 +101,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 pub fn addresses(certificate: &CertificateDer<'_>) -> Vec<IpAddr> {
     use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
     let (_, certificate) = X509Certificate::from_der(certificate).unwrap();
-    let names = certificate
-        .subject_alternative_name()
-        .unwrap()
-        .expect("a subject alternative name");
+    let names = certificate.subject_alternative_name().unwrap().expect("a subject alternative name");
     let mut found = Vec::new();
     for name in &names.value.general_names {
         if let GeneralName::IPAddress(bytes) = name {
@@ -179,12 +154,7 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -193,12 +163,7 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -55,11 +55,7 @@ impl Upstream {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::on(
-            TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            behaviour,
-            Arc::default(),
-        )
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), behaviour, Arc::default())
     }
 
     /// A panel that speaks TLS with `pair`.
@@ -68,10 +64,8 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let behaviour = scripted(
-            |request| plain(200, &format!("the panel: {}", request.start)),
-            Arc::clone(&seen),
-        );
+        let behaviour =
+            scripted(|request| plain(200, &format!("the panel: {}", request.start)), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -90,10 +84,8 @@ impl Upstream {
     pub fn on_socket(path: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let behaviour = scripted(
-            |request| plain(200, &format!("the panel: {}", request.start)),
-            Arc::clone(&seen),
-        );
+        let behaviour =
+            scripted(|request| plain(200, &format!("the panel: {}", request.start)), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -170,9 +162,8 @@ fn scripted(
             use tokio::io::AsyncWriteExt;
             while let Some(request) = connection.request().await {
                 let answer = script(&request);
-                let last = request
-                    .field("connection")
-                    .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+                let last =
+                    request.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
                 seen.lock().unwrap().push(request);
                 if connection.stream.write_all(&answer).await.is_err() || last {
                     return;
