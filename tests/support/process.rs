@@ -86,7 +86,8 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let end = by_itself.map_or_else(|| "still ran".to_owned(), |status| format!("had ended: {status}"));
+            let end =
+                by_itself.map_or_else(|| "still ran".to_owned(), |status| format!("had ended: {status}"));
             eprintln!("---- {} ({}) {end}; it said:", self.name, self.child.id());
             for line in self.log() {
                 eprintln!("{line}");
