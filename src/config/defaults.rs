@@ -26,10 +26,7 @@ pub(super) const TELEGRAM_API: &str = "https://api.telegram.org";
 impl Default for Http {
     fn default() -> Self {
         Self {
-            listen: vec![
-                (Ipv4Addr::UNSPECIFIED, 80).into(),
-                (Ipv6Addr::UNSPECIFIED, 80).into(),
-            ],
+            listen: vec![(Ipv4Addr::UNSPECIFIED, 80).into(), (Ipv6Addr::UNSPECIFIED, 80).into()],
             workers: available_parallelism().map_or(1, NonZero::get),
             redirect_to_https: false,
             acme_webroot: None,
@@ -73,18 +70,12 @@ impl Default for Xray {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            listen: AdminAddress::Unix(PathBuf::from("/run/doorman/admin.sock")),
-            token: None,
-        }
+        Self { listen: AdminAddress::Unix(PathBuf::from("/run/doorman/admin.sock")), token: None }
     }
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            dir: PathBuf::from("/var/lib/doorman"),
-            group: None,
-        }
+        Self { dir: PathBuf::from("/var/lib/doorman"), group: None }
     }
 }

@@ -35,21 +35,11 @@ impl Flags {
                 put(table, section, key, flag, value);
             }
         };
-        set(
-            "panel",
-            "upstream",
-            "--panel",
-            text("--panel", self.panel.as_deref()),
-        );
+        set("panel", "upstream", "--panel", text("--panel", self.panel.as_deref()));
         set("http", "listen", "--listen", list("--listen", &self.listen));
         set("https", "listen", "--https", list("--https", &self.https));
         set("ip_cert", "ip", "--ip", list("--ip", &self.ip));
-        set(
-            "ip_cert",
-            "directory",
-            "--directory",
-            text("--directory", self.directory.as_deref()),
-        );
+        set("ip_cert", "directory", "--directory", text("--directory", self.directory.as_deref()));
         set(
             "ip_cert",
             "directory_ca",
@@ -57,12 +47,7 @@ impl Flags {
             path("--directory-ca", self.directory_ca.as_deref()),
         );
         set("store", "dir", "--store", path("--store", self.store.as_deref()));
-        set(
-            "admin",
-            "listen",
-            "--admin",
-            text("--admin", self.admin.as_deref()),
-        );
+        set("admin", "listen", "--admin", text("--admin", self.admin.as_deref()));
     }
 }
 
@@ -77,33 +62,14 @@ fn put<'s>(
     let given = |entry: &Entry<'s>| entry.key == section && !matches!(entry.node.value, Value::Null);
     if !table.0.iter().any(given) {
         table.0.retain(|entry| entry.key != section);
-        let empty = Node {
-            at,
-            written: Cow::Borrowed(""),
-            value: Value::Table(Table::default()),
-        };
-        table.0.push(Entry {
-            key: section.into(),
-            at,
-            node: empty,
-        });
+        let empty = Node { at, written: Cow::Borrowed(""), value: Value::Table(Table::default()) };
+        table.0.push(Entry { key: section.into(), at, node: empty });
     }
     let section = table.0.iter_mut().find(|entry| entry.key == section);
     // What is not a section stays as it is: it is going to be refused.
-    if let Some(Entry {
-        node: Node {
-            value: Value::Table(keys),
-            ..
-        },
-        ..
-    }) = section
-    {
+    if let Some(Entry { node: Node { value: Value::Table(keys), .. }, .. }) = section {
         keys.0.retain(|entry| entry.key != key);
-        keys.0.push(Entry {
-            key: key.into(),
-            at,
-            node,
-        });
+        keys.0.push(Entry { key: key.into(), at, node });
     }
 }
 
@@ -116,22 +82,11 @@ fn path<'s>(flag: &'static str, given: Option<&'s Path>) -> Option<Node<'s>> {
 }
 
 fn list<'s>(flag: &'static str, given: &'s [String]) -> Option<Node<'s>> {
-    let items = given
-        .iter()
-        .map(|text| node(flag, text.as_str().into()))
-        .collect();
+    let items = given.iter().map(|text| node(flag, text.as_str().into())).collect();
     let value = Value::Array(items);
-    (!given.is_empty()).then_some(Node {
-        at: Origin::Flag(flag),
-        written: Cow::Borrowed(""),
-        value,
-    })
+    (!given.is_empty()).then_some(Node { at: Origin::Flag(flag), written: Cow::Borrowed(""), value })
 }
 
 fn node<'s>(flag: &'static str, text: Cow<'s, str>) -> Node<'s> {
-    Node {
-        at: Origin::Flag(flag),
-        written: text.clone(),
-        value: Value::String(text),
-    }
+    Node { at: Origin::Flag(flag), written: text.clone(), value: Value::String(text) }
 }

@@ -89,16 +89,9 @@ pub fn default_file() -> Option<PathBuf> {
 /// # Errors
 /// When the flag is wrong, when the file named cannot be read, or when its `[admin]` cannot be made out.
 pub fn admin_address(file: Option<&Path>, flag: Option<&str>) -> Result<Admin, ReadError> {
-    let flags = Flags {
-        admin: flag.map(str::to_owned),
-        ..Flags::default()
-    };
+    let flags = Flags { admin: flag.map(str::to_owned), ..Flags::default() };
     let default = default_file();
-    let source = if flag.is_some() {
-        None
-    } else {
-        file.or(default.as_deref())
-    };
+    let source = if flag.is_some() { None } else { file.or(default.as_deref()) };
     let text = match source.map(text).transpose() {
         Ok(text) => text.unwrap_or_default(),
         Err(_) if file.is_none() => String::new(),
@@ -113,11 +106,7 @@ pub fn admin_address(file: Option<&Path>, flag: Option<&str>) -> Result<Admin, R
 }
 
 fn wrong(file: Option<&Path>, problems: Vec<Problem>, warnings: Vec<Warning>) -> ReadError {
-    ReadError::Wrong {
-        file: file.map(Path::to_owned),
-        problems,
-        warnings,
-    }
+    ReadError::Wrong { file: file.map(Path::to_owned), problems, warnings }
 }
 
 /// The file's text, without a byte order mark.
@@ -131,9 +120,7 @@ fn text(file: &Path) -> Result<String, ReadError> {
         }
     };
     let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(io)?;
+    File::open(file).and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(io)?;
     if bytes.len() as u64 > LARGEST {
         return Err(io(io::ErrorKind::FileTooLarge.into()));
     }
@@ -143,10 +130,7 @@ fn text(file: &Path) -> Result<String, ReadError> {
 }
 
 fn not_utf8(error: &std::string::FromUtf8Error) -> Problem {
-    let good = error
-        .as_bytes()
-        .get(..error.utf8_error().valid_up_to())
-        .unwrap_or_default();
+    let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
     Problem {
         line: Some(good.iter().filter(|byte| **byte == b'\n').count() + 1),
         column: None,
@@ -157,11 +141,7 @@ fn not_utf8(error: &std::string::FromUtf8Error) -> Problem {
 }
 
 fn counted(count: usize, thing: &str) -> String {
-    if count == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{count} {thing}s")
-    }
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 fn named(file: Option<&Path>) -> String {

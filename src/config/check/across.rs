@@ -22,20 +22,12 @@ pub(super) struct Claim<'a> {
 impl<'a> Claim<'a> {
     /// A claim that is written.
     pub(super) fn by(address: SocketAddr, field: Field<'a>) -> Self {
-        Self {
-            address,
-            key: field.key.clone(),
-            field: Some(field),
-        }
+        Self { address, key: field.key.clone(), field: Some(field) }
     }
 
     /// A claim that holds because its key is not given.
     pub(super) fn by_default(address: SocketAddr, key: &str) -> Self {
-        Self {
-            address,
-            key: key.to_owned(),
-            field: None,
-        }
+        Self { address, key: key.to_owned(), field: None }
     }
 
     fn place(&self) -> String {
@@ -53,11 +45,7 @@ pub(super) fn claims(claims: &[Claim<'_>], report: &Report) {
         let Some(first) = earlier.iter().find(|first| overlap(first.address, claim.address)) else {
             continue;
         };
-        let write = format!(
-            "another port, or delete it: {} has {} already",
-            first.place(),
-            first.address
-        );
+        let write = format!("another port, or delete it: {} has {} already", first.place(), first.address);
         match &claim.field {
             Some(field) => field.refuse(write),
             None => report.refuse(&claim.key, None, Found::Written(claim.address.to_string()), write),
@@ -79,9 +67,7 @@ pub(super) fn circle(upstream: Option<&Address>, field: Option<Field<'_>>, claim
         let same = claim.address.ip() == *ip || (claim.address.ip().is_unspecified() && ip.is_loopback());
         same && overlap(SocketAddr::new(*ip, *port), claim.address)
     };
-    let own = ips
-        .iter()
-        .find_map(|ip| claims.iter().find(|claim| ours(ip, claim)));
+    let own = ips.iter().find_map(|ip| claims.iter().find(|claim| ours(ip, claim)));
     if let Some(claim) = own {
         field.refuse(format!(
             "the port that the other program listens on: {} is doorman itself",
@@ -93,10 +79,7 @@ pub(super) fn circle(upstream: Option<&Address>, field: Option<Field<'_>>, claim
 /// Says what works, but hardly as it is meant.
 pub(super) fn oddities(config: &Config, sections: &Sections<'_>) {
     let on_80 = config.http.listen.iter().any(|address| address.port() == 80);
-    let public = config
-        .ip_cert
-        .as_ref()
-        .is_some_and(|cert| is_public(&cert.directory));
+    let public = config.ip_cert.as_ref().is_some_and(|cert| is_public(&cert.directory));
     if public && !on_80 {
         let says = "has no port 80, where the CA looks; unless it is redirected here, add \"0.0.0.0:80\"";
         let at = sections.http.get("listen").map(|field| field.node.at);
@@ -108,14 +91,8 @@ pub(super) fn oddities(config: &Config, sections: &Sections<'_>) {
     let https =
         (!config.https.listen.is_empty() && config.https.fixed_pair.is_none()).then_some(&sections.https);
     let forwards = config.forwards.iter().zip(&sections.forwards);
-    let forwards = forwards
-        .filter(|(forward, _)| forward.tls)
-        .map(|(_, section)| section);
-    for field in https
-        .into_iter()
-        .chain(forwards)
-        .filter_map(|section| section.get("listen"))
-    {
+    let forwards = forwards.filter(|(forward, _)| forward.tls).map(|(_, section)| section);
+    for field in https.into_iter().chain(forwards).filter_map(|section| section.get("listen")) {
         field.warn("presents a self-signed certificate only, because [ip_cert] keeps none");
     }
 }

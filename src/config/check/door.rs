@@ -22,19 +22,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// `[http]`.
 pub(super) fn http<'a>(section: &Section<'a>, claims: &mut Vec<Claim<'a>>) -> Http {
     let default = Http::default();
-    let log = [
-        ("off", AccessLog::Off),
-        ("sampled", AccessLog::Sampled),
-        ("full", AccessLog::Full),
-    ];
+    let log = [("off", AccessLog::Off), ("sampled", AccessLog::Sampled), ("full", AccessLog::Full)];
     let given = listen(section, claims);
     if given.is_none() {
-        claims.extend(
-            default
-                .listen
-                .iter()
-                .map(|address| Claim::by_default(*address, "http.listen")),
-        );
+        claims.extend(default.listen.iter().map(|address| Claim::by_default(*address, "http.listen")));
     }
     Http {
         listen: given.unwrap_or(default.listen),
@@ -45,9 +36,7 @@ pub(super) fn http<'a>(section: &Section<'a>, claims: &mut Vec<Claim<'a>>) -> Ht
         redirect_to_https: section.bool("redirect_to_https", default.redirect_to_https),
         acme_webroot: acme_webroot(section),
         acme_upstream: section.parse("acme_upstream", "127.0.0.1:8402", address::host_port),
-        trusted_proxies: section
-            .list("trusted_proxies", "\"10.0.0.0/8\"", network)
-            .unwrap_or_default(),
+        trusted_proxies: section.list("trusted_proxies", "\"10.0.0.0/8\"", network).unwrap_or_default(),
         limits: limits(section),
         access_log: section.word("access_log", &log, default.access_log),
     }
@@ -72,15 +61,9 @@ pub(super) fn forward<'a>(section: &Section<'a>, claims: &mut Vec<Claim<'a>>) ->
         section.missing("listen", "listen = [\"0.0.0.0:2096\"]: the port to take over");
     }
     let tls = section.bool("tls", true);
-    let upstream = upstream::upstream(
-        section,
-        "upstream = \"http://127.0.0.1:12096\": where the port leads to",
-    )?;
-    Some(Forward {
-        listen: listen.unwrap_or_default(),
-        tls,
-        upstream,
-    })
+    let upstream =
+        upstream::upstream(section, "upstream = \"http://127.0.0.1:12096\": where the port leads to")?;
+    Some(Forward { listen: listen.unwrap_or_default(), tls, upstream })
 }
 
 /// `[admin]`.
@@ -93,10 +76,7 @@ pub(super) fn admin<'a>(section: &Section<'a>, claims: &mut Vec<Claim<'a>>) -> A
         }
         claims.push(Claim::by(*address, field));
     }
-    Admin {
-        listen: listen.unwrap_or(Admin::default().listen),
-        token,
-    }
+    Admin { listen: listen.unwrap_or(Admin::default().listen), token }
 }
 
 /// A file that should be there by now: said to be odd if it is not, since it may come later.
@@ -104,10 +84,7 @@ pub(super) fn present_file(section: &Section<'_>, key: &str, example: &str) -> O
     let field = section.filled(key)?;
     let path = field.path(example)?;
     if matches!(path.try_exists(), Ok(false)) {
-        field.warn(format!(
-            "{} does not exist; it is needed from the start on",
-            path.display()
-        ));
+        field.warn(format!("{} does not exist; it is needed from the start on", path.display()));
     }
     Some(path)
 }
@@ -119,11 +96,7 @@ fn listen<'a>(section: &Section<'a>, claims: &mut Vec<Claim<'a>>) -> Option<Vec<
         Some((address, field.clone()))
     };
     let given = section.list("listen", "\"0.0.0.0:80\"", listen)?;
-    claims.extend(
-        given
-            .iter()
-            .map(|(address, field)| Claim::by(*address, field.clone())),
-    );
+    claims.extend(given.iter().map(|(address, field)| Claim::by(*address, field.clone())));
     Some(given.into_iter().map(|(address, _)| address).collect())
 }
 
@@ -132,10 +105,7 @@ fn acme_webroot(section: &Section<'_>) -> Option<PathBuf> {
     let path = field.text("/var/lib/doorman/webroot")?;
     if !path.starts_with('/') {
         let name = path.trim_start_matches("./");
-        field.refuse(format!(
-            "{}: a path from the root",
-            quoted(&format!("/var/lib/{name}"))
-        ));
+        field.refuse(format!("{}: a path from the root", quoted(&format!("/var/lib/{name}"))));
         return None;
     }
     Some(PathBuf::from(path))
@@ -146,10 +116,7 @@ fn network(field: &Field<'_>) -> Option<Network> {
     if network.prefix == 0 {
         field.warn("believes every client what it says about its own address; name the proxies' addresses");
     } else if cleared {
-        let says = format!(
-            "is taken as {}/{}, the network that it lies in",
-            network.address, network.prefix
-        );
+        let says = format!("is taken as {}/{}, the network that it lies in", network.address, network.prefix);
         field.warn(says);
     }
     Some(network)
@@ -160,12 +127,7 @@ fn limits(section: &Section<'_>) -> Limits {
     let count = |key, unit, range, default| section.count(key, unit, &range, default);
     let duration = |key, least, default| section.duration(key, least, default);
     Limits {
-        max_connections: count(
-            "max_connections",
-            "connections",
-            1..=DESCRIPTORS,
-            default.max_connections,
-        ),
+        max_connections: count("max_connections", "connections", 1..=DESCRIPTORS, default.max_connections),
         max_connections_per_ip: count(
             "max_connections_per_ip",
             "connections",
@@ -173,12 +135,7 @@ fn limits(section: &Section<'_>) -> Limits {
             default.max_connections_per_ip,
         ),
         max_tunnels: count("max_tunnels", "tunnels", 0..=DESCRIPTORS, default.max_tunnels),
-        max_header_bytes: count(
-            "max_header_bytes",
-            "bytes",
-            1024..=1_048_576,
-            default.max_header_bytes,
-        ),
+        max_header_bytes: count("max_header_bytes", "bytes", 1024..=1_048_576, default.max_header_bytes),
         max_headers: count("max_headers", "lines", 8..=4096, default.max_headers),
         // The crate `http` takes no longer URI.
         max_uri_bytes: count("max_uri_bytes", "bytes", 256..=65_534, default.max_uri_bytes),

@@ -22,11 +22,7 @@ pub(super) struct Field<'a> {
 impl<'a> Field<'a> {
     /// Reports that something else must be written.
     pub(super) fn refuse(&self, write: impl Into<String>) {
-        let found = if self.secret {
-            Found::Secret
-        } else {
-            shown(self.node)
-        };
+        let found = if self.secret { Found::Secret } else { shown(self.node) };
         self.report.refuse(&self.key, Some(self.node.at), found, write);
     }
 
@@ -50,9 +46,7 @@ impl<'a> Field<'a> {
             return None;
         };
         if text.chars().any(char::is_control) {
-            self.refuse(format!(
-                "a text without line ends and control characters: \"{example}\""
-            ));
+            self.refuse(format!("a text without line ends and control characters: \"{example}\""));
             return None;
         }
         if text.trim() != text {
@@ -76,19 +70,12 @@ impl<'a> Field<'a> {
     /// One of a few words, each with its meaning.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let all = names
-            .iter()
-            .map(|name| quoted(name))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let all = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
         let Value::String(text) = &self.node.value else {
             self.refuse(format!("one of {all}"));
             return None;
         };
-        let meant = words
-            .iter()
-            .find(|(name, _)| name == text)
-            .map(|(_, meaning)| *meaning);
+        let meant = words.iter().find(|(name, _)| name == text).map(|(_, meaning)| *meaning);
         if meant.is_none() {
             let write = nearest(text, &names).map_or_else(|| format!("one of {all}"), quoted);
             self.refuse(write);
@@ -127,11 +114,9 @@ impl<'a> Field<'a> {
         };
         match meant.filter(|number| range.contains(number)) {
             Some(number) => self.refuse(format!("{number}, a whole number without quotes and point")),
-            None => self.refuse(format!(
-                "a whole number of {unit} from {} to {}",
-                range.start(),
-                range.end()
-            )),
+            None => {
+                self.refuse(format!("a whole number of {unit} from {} to {}", range.start(), range.end()))
+            }
         }
         None
     }
@@ -158,10 +143,7 @@ impl<'a> Field<'a> {
         let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
         let in_file = matches!(self.node.at, Origin::Line(_));
         if in_file && Path::new(text).is_relative() {
-            let says = format!(
-                "is relative to where doorman is started; write \"{}\"",
-                path.display()
-            );
+            let says = format!("is relative to where doorman is started; write \"{}\"", path.display());
             self.warn(says);
         }
         Some(path)
@@ -212,8 +194,5 @@ pub(super) fn quoted(text: &str) -> String {
 /// The whole number that `3.0` stands for.
 fn whole(written: &str) -> Option<i64> {
     let (number, fraction) = written.split_once('.')?;
-    fraction
-        .bytes()
-        .all(|digit| digit == b'0')
-        .then(|| number.parse().ok())?
+    fraction.bytes().all(|digit| digit == b'0').then(|| number.parse().ok())?
 }

@@ -113,9 +113,7 @@ fn identifiers(section: &Section<'_>, enabled: bool, public: bool) -> Vec<IpAddr
         }
     }
     if ips.len() > MOST_IDENTIFIERS {
-        field.refuse(format!(
-            "at most {MOST_IDENTIFIERS} addresses: a certificate holds no more"
-        ));
+        field.refuse(format!("at most {MOST_IDENTIFIERS} addresses: a certificate holds no more"));
     }
     ips
 }
@@ -128,50 +126,34 @@ fn reachable(field: &Field<'_>, ip: IpAddr, enabled: bool) {
             "the public address of this server: {ip} is {why}, and a public CA certifies no such address"
         ));
     } else {
-        field.warn(format!(
-            "{ip} is {why}: write this server's public address before enabled = true"
-        ));
+        field.warn(format!("{ip} is {why}: write this server's public address before enabled = true"));
     }
 }
 
 fn directory(section: &Section<'_>) -> Directory {
     let url = section.parse("directory", "letsencrypt", directory_url);
     let ca_file = present_file(section, "directory_ca", "/etc/doorman/ca.pem");
-    Directory {
-        url: url.unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
-        ca_file,
-    }
+    Directory { url: url.unwrap_or_else(|| LETS_ENCRYPT.to_owned()), ca_file }
 }
 
 fn directory_url(text: &str) -> Result<String, String> {
-    let names = [
-        ("letsencrypt", LETS_ENCRYPT),
-        ("letsencrypt-staging", LETS_ENCRYPT_STAGING),
-    ];
+    let names = [("letsencrypt", LETS_ENCRYPT), ("letsencrypt-staging", LETS_ENCRYPT_STAGING)];
     if let Some((_, url)) = names.iter().find(|(name, _)| *name == text) {
         return Ok((*url).to_owned());
     }
     let Some(url) = Url::parse(text) else {
-        let plain: String = text
-            .chars()
-            .filter(|c| c.is_alphanumeric() || *c == '-')
-            .collect();
+        let plain: String = text.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
         let meant = nearest(&plain, &names.map(|(name, _)| name)).map(quoted);
         return Err(
             meant.unwrap_or_else(|| "\"letsencrypt\", \"letsencrypt-staging\" or an https:// URL".to_owned())
         );
     };
     match url.scheme.as_str() {
-        _ if url.credentials => Err(format!(
-            "\"{}{}\", without name and password",
-            url.origin(),
-            url.path
-        )),
+        _ if url.credentials => Err(format!("\"{}{}\", without name and password", url.origin(), url.path)),
         "https" => Ok(text.to_owned()),
-        "http" => Err(format!(
-            "\"https{}\": ACME is spoken over TLS only (RFC 8555, section 6.1)",
-            &text[4..]
-        )),
+        "http" => {
+            Err(format!("\"https{}\": ACME is spoken over TLS only (RFC 8555, section 6.1)", &text[4..]))
+        }
         _ => Err("a URL that begins with https://".to_owned()),
     }
 }
@@ -191,32 +173,20 @@ fn renew_threshold(section: &Section<'_>, directory: &Directory, profile: Option
     let lets_encrypt = directory.url == LETS_ENCRYPT || directory.url == LETS_ENCRYPT_STAGING;
     let short = lets_encrypt && profile == Some(PROFILE);
     let longest = if short { SHORTLIVED_DAYS } else { LONGEST_DAYS };
-    let days = section.count(
-        "renew_threshold_days",
-        "days",
-        &(1..=longest),
-        RENEW_THRESHOLD_DAYS,
-    );
+    let days = section.count("renew_threshold_days", "days", &(1..=longest), RENEW_THRESHOLD_DAYS);
     Duration::from_secs(days as u64 * 86_400)
 }
 
 fn check_interval(section: &Section<'_>) -> Duration {
-    let hours = section.count(
-        "check_interval_hours",
-        "hours",
-        &(1..=LONGEST_INTERVAL_HOURS),
-        CHECK_INTERVAL_HOURS,
-    );
+    let hours =
+        section.count("check_interval_hours", "hours", &(1..=LONGEST_INTERVAL_HOURS), CHECK_INTERVAL_HOURS);
     Duration::from_secs(hours as u64 * 3600)
 }
 
 fn email(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix("mailto:").unwrap_or(text);
     let sound = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && !b"@,;<>".contains(&byte))
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"@,;<>".contains(&byte))
     };
     let good = bare.split_once('@').is_some_and(|(name, host)| {
         sound(name) && sound(host) && host.contains('.') && !host.starts_with('.') && !host.ends_with('.')
@@ -250,14 +220,8 @@ fn export(section: &Section<'_>, store: &Store) -> Option<Export> {
     if certificate == key {
         field.refuse("another file than export_cert");
     }
-    if [&certificate, &key]
-        .iter()
-        .any(|path| path.starts_with(&store.dir))
-    {
-        field.refuse(format!(
-            "files outside of {}: doorman keeps its own pair there",
-            store.dir.display()
-        ));
+    if [&certificate, &key].iter().any(|path| path.starts_with(&store.dir)) {
+        field.refuse(format!("files outside of {}: doorman keeps its own pair there", store.dir.display()));
     }
     Some(Export { certificate, key })
 }

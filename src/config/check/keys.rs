@@ -2,12 +2,7 @@
 
 /// The sections and their keys; the first has no name and holds the sections themselves.
 pub(in crate::config) const SECTIONS: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "http", "https", "panel", "forward", "ip_cert", "xray", "telegram", "webhook", "admin", "store",
-        ],
-    ),
+    ("", &["http", "https", "panel", "forward", "ip_cert", "xray", "telegram", "webhook", "admin", "store"]),
     (
         "http",
         &[
@@ -79,17 +74,7 @@ pub(in crate::config) const SECTIONS: &[(&str, &[&str])] = &[
             "export_key",
         ],
     ),
-    (
-        "xray",
-        &[
-            "config",
-            "api",
-            "probe",
-            "reload",
-            "signal_anyway",
-            "restart_command",
-        ],
-    ),
+    ("xray", &["config", "api", "probe", "reload", "signal_anyway", "restart_command"]),
     (
         "telegram",
         &[
@@ -123,18 +108,12 @@ pub(super) fn instead_of(key: &str, section: &str) -> String {
             _ => (*nearest).to_owned(),
         };
     }
-    let homes = SECTIONS
-        .iter()
-        .filter(|(name, keys)| !name.is_empty() && keys.contains(&key));
+    let homes = SECTIONS.iter().filter(|(name, keys)| !name.is_empty() && keys.contains(&key));
     let homes: Vec<String> = homes.map(|(name, _)| header(name)).collect();
     if !homes.is_empty() {
         return format!("{key} under {}, where it belongs", homes.join(" or "));
     }
-    let verb = if section.is_empty() {
-        "one of the sections"
-    } else {
-        "one of"
-    };
+    let verb = if section.is_empty() { "one of the sections" } else { "one of" };
     format!("{verb} {}; or delete the line", known.join(", "))
 }
 
@@ -147,9 +126,5 @@ pub(super) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
 }
 
 fn header(section: &str) -> String {
-    if section == "forward" {
-        format!("[[{section}]]")
-    } else {
-        format!("[{section}]")
-    }
+    if section == "forward" { format!("[[{section}]]") } else { format!("[{section}]") }
 }

@@ -38,17 +38,11 @@ pub(super) fn admin(table: &Table<'_>) -> Result<Admin, Vec<Problem>> {
     let report = Report::default();
     // The root's own report is not looked at: what is wrong with other sections does not matter.
     let elsewhere = Report::default();
-    let section = Section::root(table, &elsewhere)
-        .section("admin")
-        .reporting_to(&report);
+    let section = Section::root(table, &elsewhere).section("admin").reporting_to(&report);
     let admin = door::admin(&section, &mut Vec::new());
     let mut problems = report.finish().0;
     problems.retain(|problem| problem.key == "admin.listen" || problem.key == "--admin");
-    if problems.is_empty() {
-        Ok(admin)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(admin) } else { Err(problems) }
 }
 
 /// The sections of a file, each looked at once for keys that it does not have.
@@ -85,47 +79,27 @@ impl<'a> Sections<'a> {
         let mut claims = Vec::new();
         let http = door::http(&self.http, &mut claims);
         let https = door::https(&self.https, &mut claims);
-        let forwards: Vec<_> = self
-            .forwards
-            .iter()
-            .map(|section| door::forward(section, &mut claims))
-            .collect();
+        let forwards: Vec<_> =
+            self.forwards.iter().map(|section| door::forward(section, &mut claims)).collect();
         let admin = door::admin(&self.admin, &mut claims);
         let panel = upstream::panel(&self.panel, from_file);
         across::claims(&claims, self.http.report);
         let ways = [(panel.as_ref(), &self.panel)].into_iter();
         let ways = ways.chain(
-            forwards
-                .iter()
-                .map(|forward| forward.as_ref().map(|it| &it.upstream))
-                .zip(&self.forwards),
+            forwards.iter().map(|forward| forward.as_ref().map(|it| &it.upstream)).zip(&self.forwards),
         );
         for (upstream, section) in ways {
             across::circle(upstream.map(|it| &it.address), section.get("upstream"), &claims);
         }
-        across::circle(
-            http.acme_upstream.as_ref(),
-            self.http.get("acme_upstream"),
-            &claims,
-        );
+        across::circle(http.acme_upstream.as_ref(), self.http.get("acme_upstream"), &claims);
         let store = store(&self.store);
         let ip_cert = ip_cert::ip_cert(&self.ip_cert, &store);
         let xray = xray::xray(&self.xray);
         let telegram = notify::telegram(&self.telegram);
         let webhook = notify::webhook(&self.webhook);
         let forwards = forwards.into_iter().flatten().collect();
-        let config = Config {
-            http,
-            https,
-            panel: panel?,
-            forwards,
-            ip_cert,
-            xray,
-            telegram,
-            webhook,
-            admin,
-            store,
-        };
+        let config =
+            Config { http, https, panel: panel?, forwards, ip_cert, xray, telegram, webhook, admin, store };
         across::oddities(&config, self);
         not_yet::warn(&config, self);
         Some(config)
@@ -136,19 +110,12 @@ fn store(section: &Section<'_>) -> Store {
     let default = Store::default();
     let dir = section.path("dir", "/var/lib/doorman").unwrap_or(default.dir);
     let swept = ["/root/cert", "/etc/x-ui", "/usr/local/x-ui"];
-    if let (Some(home), Some(field)) = (
-        swept.iter().find(|home| dir.starts_with(home)),
-        section.get("dir"),
-    ) {
-        field.warn(format!(
-            "panels' scripts delete everything under {home}; write \"/var/lib/doorman\""
-        ));
+    if let (Some(home), Some(field)) = (swept.iter().find(|home| dir.starts_with(home)), section.get("dir")) {
+        field.warn(format!("panels' scripts delete everything under {home}; write \"/var/lib/doorman\""));
     }
-    let group = section.parse("group", "xray", |name| {
-        match name.contains([' ', ':', ',', '/']) {
-            true => Err("the name of one group: \"xray\"".to_owned()),
-            false => Ok(name.to_owned()),
-        }
+    let group = section.parse("group", "xray", |name| match name.contains([' ', ':', ',', '/']) {
+        true => Err("the name of one group: \"xray\"".to_owned()),
+        false => Ok(name.to_owned()),
     });
     Store { dir, group }
 }

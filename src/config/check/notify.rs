@@ -11,9 +11,7 @@ use crate::config::written::Value;
 
 /// `[telegram]`; `None` without a token or without chats.
 pub(super) fn telegram(section: &Section<'_>) -> Option<Telegram> {
-    let bot_token = section
-        .secret("bot_token")
-        .filter(|token| is_token(section, token));
+    let bot_token = section.secret("bot_token").filter(|token| is_token(section, token));
     let chat_ids = section.list("chat_ids", "123456789", chat_id).unwrap_or_default();
     let languages = [("zh-CN", Language::Chinese), ("en", Language::English)];
     let language = section.word("language", &languages, Language::Chinese);
@@ -22,26 +20,16 @@ pub(super) fn telegram(section: &Section<'_>) -> Option<Telegram> {
     let notify_success = section.bool("notify_success", false);
     let commands = section.bool("commands", false);
     match (&bot_token, chat_ids.is_empty()) {
-        (Some(_), true) => lacks(
-            section,
-            "nobody is told: write chat_ids = [123456789] with the chats to tell",
-        ),
-        (None, false) => lacks(
-            section,
-            "nobody is told: write bot_token = \"…\" with the token from BotFather",
-        ),
+        (Some(_), true) => {
+            lacks(section, "nobody is told: write chat_ids = [123456789] with the chats to tell")
+        }
+        (None, false) => {
+            lacks(section, "nobody is told: write bot_token = \"…\" with the token from BotFather")
+        }
         (Some(_), false) | (None, true) => {}
     }
     let bot_token = bot_token.filter(|_| !chat_ids.is_empty())?;
-    Some(Telegram {
-        bot_token,
-        chat_ids,
-        language,
-        api_url,
-        proxy,
-        notify_success,
-        commands,
-    })
+    Some(Telegram { bot_token, chat_ids, language, api_url, proxy, notify_success, commands })
 }
 
 /// `[webhook]`; `None` without a URL.
@@ -49,10 +37,7 @@ pub(super) fn webhook(section: &Section<'_>) -> Option<Webhook> {
     let url = section.secret("url").filter(|url| is_web(section, url));
     let secret = section.secret("secret");
     if url.is_none() && secret.is_some() {
-        lacks(
-            section,
-            "nobody is told: the secret is there, but no url = \"https://…\"",
-        );
+        lacks(section, "nobody is told: the secret is there, but no url = \"https://…\"");
     }
     Some(Webhook { url: url?, secret })
 }
@@ -85,11 +70,7 @@ fn is_token(section: &Section<'_>, token: &Secret) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_-".contains(&byte);
     let good = token.expose().bytes().all(plain);
     if !good {
-        secret::refuse(
-            section,
-            "bot_token",
-            "the token as BotFather gave it: 123456789:ABC…",
-        );
+        secret::refuse(section, "bot_token", "the token as BotFather gave it: 123456789:ABC…");
     }
     good
 }
@@ -134,22 +115,10 @@ fn proxy(text: &str) -> Result<String, String> {
     match url.scheme.as_str() {
         _ if !matches!(url.path.as_str(), "" | "/") => Err(format!("\"{}\", without a path", url.origin())),
         "socks5" | "http" => Ok(text.to_owned()),
-        "socks" | "socks4" | "socks5h" => Err(format!(
-            "\"{}\"",
-            Url {
-                scheme: "socks5".to_owned(),
-                ..url
-            }
-            .origin()
-        )),
-        "https" => Err(format!(
-            "\"{}\"",
-            Url {
-                scheme: "http".to_owned(),
-                ..url
-            }
-            .origin()
-        )),
+        "socks" | "socks4" | "socks5h" => {
+            Err(format!("\"{}\"", Url { scheme: "socks5".to_owned(), ..url }.origin()))
+        }
+        "https" => Err(format!("\"{}\"", Url { scheme: "http".to_owned(), ..url }.origin())),
         _ => Err(example()),
     }
 }

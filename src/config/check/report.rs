@@ -16,23 +16,13 @@ impl Report {
     /// A value that must be written differently. What came by a flag is reported under the flag's name.
     pub(super) fn refuse(&self, key: &str, at: Option<Origin>, found: Found, write: impl Into<String>) {
         let (line, key) = place(key, at);
-        self.problems.borrow_mut().push(Problem {
-            line,
-            column: None,
-            key,
-            found,
-            write: write.into(),
-        });
+        self.problems.borrow_mut().push(Problem { line, column: None, key, found, write: write.into() });
     }
 
     /// Something odd that works.
     pub(super) fn warn(&self, key: &str, at: Option<Origin>, says: impl Into<String>) {
         let (line, key) = place(key, at);
-        self.warnings.borrow_mut().push(Warning {
-            line,
-            key,
-            says: says.into(),
-        });
+        self.warnings.borrow_mut().push(Warning { line, key, says: says.into() });
     }
 
     /// Everything found, in the order of the file; what has no line comes last.

@@ -28,10 +28,7 @@ pub(super) fn read(section: &Section<'_>, key: &str) -> Option<Secret> {
     let path = file.path("/etc/doorman/secret")?;
     match contents(&path) {
         Ok(secret) if secret.is_empty() => {
-            file.refuse(format!(
-                "the name of a file that holds the secret; {} is empty",
-                quoted_path(&path)
-            ));
+            file.refuse(format!("the name of a file that holds the secret; {} is empty", quoted_path(&path)));
             None
         }
         Ok(secret) if secret.chars().any(char::is_control) => {
@@ -48,9 +45,7 @@ pub(super) fn read(section: &Section<'_>, key: &str) -> Option<Secret> {
 
 /// Refuses the secret of `key`, wherever it came from, without showing it.
 pub(super) fn refuse(section: &Section<'_>, key: &str, write: &str) {
-    let given = section
-        .filled(key)
-        .or_else(|| section.filled(&format!("{key}_file")));
+    let given = section.filled(key).or_else(|| section.filled(&format!("{key}_file")));
     if let Some(mut field) = given {
         field.secret = true;
         field.refuse(write);

@@ -26,41 +26,22 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The whole file; unknown sections are reported.
     pub(super) fn root(table: &'a Table<'a>, report: &'a Report) -> Self {
-        Self {
-            path: String::new(),
-            at: None,
-            table: Some(table),
-            report,
-        }
-        .known("")
+        Self { path: String::new(), at: None, table: Some(table), report }.known("")
     }
 
     /// The section of this name; its unknown keys are reported, and so is anything that is not a section.
     pub(super) fn section(&self, name: &'static str) -> Self {
-        let absent = Self {
-            path: name.to_owned(),
-            at: None,
-            table: None,
-            report: self.report,
-        };
+        let absent = Self { path: name.to_owned(), at: None, table: None, report: self.report };
         let Some(entry) = self.entry(name) else {
             return absent;
         };
         let Value::Table(table) = &entry.node.value else {
-            let (key, kind) = (
-                keys_of(name).first().unwrap_or(&""),
-                Found::Kind(entry.node.value.kind()),
-            );
+            let (key, kind) = (keys_of(name).first().unwrap_or(&""), Found::Kind(entry.node.value.kind()));
             let write = format!("[{name}] on a line of its own, and below it its keys: {key} = …");
             self.report.refuse(name, Some(entry.at), kind, write);
             return absent;
         };
-        Self {
-            at: Some(entry.at),
-            table: Some(table),
-            ..absent
-        }
-        .known(name)
+        Self { at: Some(entry.at), table: Some(table), ..absent }.known(name)
     }
 
     /// The same section, with another place for what is found in it.
@@ -75,8 +56,7 @@ impl<'a> Section<'a> {
         };
         let refuse = |at, kind: &Value<'_>| {
             let write = format!("[[{name}]] with two brackets, once for each, and its keys below");
-            self.report
-                .refuse(name, Some(at), Found::Kind(kind.kind()), write);
+            self.report.refuse(name, Some(at), Found::Kind(kind.kind()), write);
         };
         let Value::Array(items) = &entry.node.value else {
             refuse(entry.at, &entry.node.value);
@@ -88,15 +68,7 @@ impl<'a> Section<'a> {
                 return None;
             };
             let path = format!("{name}[{index}]");
-            Some(
-                Self {
-                    path,
-                    at: Some(node.at),
-                    table: Some(table),
-                    report: self.report,
-                }
-                .known(name),
-            )
+            Some(Self { path, at: Some(node.at), table: Some(table), report: self.report }.known(name))
         };
         items.iter().enumerate().filter_map(section).collect()
     }
@@ -114,12 +86,7 @@ impl<'a> Section<'a> {
     /// The value of a key, if it is given; `null` and, in `text` and what builds on it, `""` mean that it is not.
     pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
         let entry = self.entry(key)?;
-        Some(Field {
-            key: self.key(key),
-            node: &entry.node,
-            report: self.report,
-            secret: false,
-        })
+        Some(Field { key: self.key(key), node: &entry.node, report: self.report, secret: false })
     }
 
     /// The value of a key, unless it is the empty text.
@@ -150,23 +117,17 @@ impl<'a> Section<'a> {
     /// A whole number of `unit`.
     pub(super) fn count(&self, key: &str, unit: &str, range: &RangeInclusive<i64>, default: usize) -> usize {
         let number = self.get(key).and_then(|field| field.integer(range, unit));
-        number
-            .and_then(|number| usize::try_from(number).ok())
-            .unwrap_or(default)
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
     }
 
     /// A duration of at least `least`.
     pub(super) fn duration(&self, key: &str, least: Duration, default: Duration) -> Duration {
-        self.get(key)
-            .and_then(|field| field.duration(least))
-            .unwrap_or(default)
+        self.get(key).and_then(|field| field.duration(least)).unwrap_or(default)
     }
 
     /// One of a few words.
     pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)], default: T) -> T {
-        self.get(key)
-            .and_then(|field| field.word(words))
-            .unwrap_or(default)
+        self.get(key).and_then(|field| field.word(words)).unwrap_or(default)
     }
 
     /// The items of a list, each read by `read`; `example` is one item as it is written.
@@ -209,11 +170,7 @@ impl<'a> Section<'a> {
 
     /// The key with its section.
     pub(super) fn key(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     fn is_given(&self, key: &str) -> bool {
@@ -228,17 +185,9 @@ impl<'a> Section<'a> {
     /// Reports the keys that the section called `name` does not have.
     fn known(self, name: &str) -> Self {
         let entries = self.table.map_or(&[][..], |table| &table.0);
-        for entry in entries
-            .iter()
-            .filter(|entry| !keys_of(name).contains(&&*entry.key))
-        {
+        for entry in entries.iter().filter(|entry| !keys_of(name).contains(&&*entry.key)) {
             let key = self.key(&entry.key);
-            self.report.refuse(
-                &key,
-                Some(entry.at),
-                Found::UnknownKey,
-                instead_of(&entry.key, name),
-            );
+            self.report.refuse(&key, Some(entry.at), Found::UnknownKey, instead_of(&entry.key, name));
         }
         self
     }

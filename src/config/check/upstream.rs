@@ -13,17 +13,8 @@ use crate::config::settings::{Address, AllowPaths, Scheme, Upstream, UpstreamTru
 
 /// What an X-Panel needs from outside, below its base path (the panel's other routes ask for no login): the base
 /// itself, the login with its assets, and all of the pages behind the login. `panel` and `xui` alone are redirects.
-const X_PANEL: &[&str] = &[
-    "",
-    "login",
-    "logout",
-    "getTwoFactorEnable",
-    "assets/",
-    "panel",
-    "panel/",
-    "xui",
-    "xui/",
-];
+const X_PANEL: &[&str] =
+    &["", "login", "logout", "getTwoFactorEnable", "assets/", "panel", "panel/", "xui", "xui/"];
 
 /// A shorter time-out fails while all is well.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -45,9 +36,7 @@ pub(super) fn upstream(section: &Section<'_>, missing: &str) -> Option<Upstream>
         section.missing("upstream", missing);
     }
     let target = target.and_then(|field| field.parse("http://127.0.0.1:13688", target_of));
-    let base_path = section
-        .get("base_path")
-        .and_then(|field| field.parse("/", base_path));
+    let base_path = section.get("base_path").and_then(|field| field.parse("/", base_path));
     let allow_paths = allow_paths(section);
     let restart_grace = section.duration("restart_grace", Duration::ZERO, RESTART_GRACE);
     let connect_timeout = section.duration("connect_timeout", SHORTEST, CONNECT_TIMEOUT);
@@ -67,10 +56,7 @@ pub(super) fn upstream(section: &Section<'_>, missing: &str) -> Option<Upstream>
 
 fn scheme(section: &Section<'_>, tls: bool, address: &Address, named: Option<UpstreamTrust>) -> Scheme {
     if !tls {
-        for field in ["ca_file", "pin_sha256"]
-            .into_iter()
-            .filter_map(|key| section.filled(key))
-        {
+        for field in ["ca_file", "pin_sha256"].into_iter().filter_map(|key| section.filled(key)) {
             field.warn("has no effect: the upstream is not https://");
         }
         return Scheme::Http;
@@ -79,11 +65,7 @@ fn scheme(section: &Section<'_>, tls: bool, address: &Address, named: Option<Ups
         Address::Tcp { host, .. } => is_loopback(host),
         Address::Unix(_) => true,
     };
-    let default = if local {
-        UpstreamTrust::Anything
-    } else {
-        UpstreamTrust::PublicRoots
-    };
+    let default = if local { UpstreamTrust::Anything } else { UpstreamTrust::PublicRoots };
     Scheme::Https(named.unwrap_or(default))
 }
 
@@ -99,33 +81,17 @@ fn target_of(text: &str) -> Result<(bool, Address), String> {
         "http" => (false, 80),
         "https" => (true, 443),
         _ => {
-            return Err(format!(
-                "\"{}\"",
-                Url {
-                    scheme: "http".to_owned(),
-                    ..url
-                }
-                .origin()
-            ));
+            return Err(format!("\"{}\"", Url { scheme: "http".to_owned(), ..url }.origin()));
         }
     };
     if url.credentials {
         return Err(format!("\"{}\", without name and password", url.origin()));
     }
     match url.path.as_str() {
-        "" | "/" => Ok((
-            tls,
-            Address::Tcp {
-                host: url.host,
-                port: url.port.unwrap_or(port),
-            },
-        )),
+        "" | "/" => Ok((tls, Address::Tcp { host: url.host, port: url.port.unwrap_or(port) })),
         path => {
             let path = path.split('?').next().unwrap_or(path).trim_end_matches('/');
-            Err(format!(
-                "\"{}\", and base_path = \"{path}/\" on a line of its own",
-                url.origin()
-            ))
+            Err(format!("\"{}\", and base_path = \"{path}/\" on a line of its own", url.origin()))
         }
     }
 }
@@ -148,11 +114,7 @@ fn instead_of_target(text: &str) -> String {
 fn base_path(text: &str) -> Result<String, String> {
     let name = Url::parse(text).map_or(text.to_owned(), |url| url.path);
     let name = name.trim_matches('/');
-    let right = if name.is_empty() {
-        "/".to_owned()
-    } else {
-        format!("/{name}/")
-    };
+    let right = if name.is_empty() { "/".to_owned() } else { format!("/{name}/") };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
     let good = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain);
     if !name.is_empty() && !name.split('/').all(good) {
@@ -165,9 +127,7 @@ fn base_path(text: &str) -> Result<String, String> {
 }
 
 fn allow_paths(section: &Section<'_>) -> AllowPaths {
-    let paths = section
-        .list("allow_paths", "\"x-panel\"", allowed)
-        .unwrap_or_default();
+    let paths = section.list("allow_paths", "\"x-panel\"", allowed).unwrap_or_default();
     if paths.is_empty() {
         return AllowPaths::Everything;
     }
@@ -190,20 +150,14 @@ fn allowed(field: &Field<'_>) -> Option<Vec<String>> {
         field.warn("is taken for a path; if the preset is meant, write \"x-panel\"");
     }
     if text.starts_with('/') {
-        field.refuse(format!(
-            "{}: relative to base_path",
-            quoted(text.trim_start_matches('/'))
-        ));
+        field.refuse(format!("{}: relative to base_path", quoted(text.trim_start_matches('/'))));
         return None;
     }
     if text.contains(['*', '?', '#']) {
         let plain = text.split(['*', '?', '#']).next().unwrap_or("");
         field.refuse(match plain {
             "" => "allow_paths = [] to let everything pass".to_owned(),
-            plain => format!(
-                "{}: an entry that ends with / covers everything below it",
-                quoted(plain)
-            ),
+            plain => format!("{}: an entry that ends with / covers everything below it", quoted(plain)),
         });
         return None;
     }
@@ -227,11 +181,7 @@ fn pin(text: &str) -> Result<[u8; 32], String> {
         || "the 64 hexadecimal digits of the certificate's SHA-256 (colons between them are fine)".to_owned();
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
     let (pairs, rest) = digits.as_chunks::<2>();
-    let value = |digit: u8| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let byte = |&[high, low]: &[u8; 2]| Some(value(high)? * 16 + value(low)?);
     let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
     let bytes = bytes.filter(|_| rest.is_empty()).ok_or_else(instead)?;

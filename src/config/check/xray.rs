@@ -6,12 +6,8 @@ use crate::config::parse::address;
 use crate::config::settings::{Rung, Xray};
 use crate::config::written::Value;
 
-const RUNGS: &[(&str, Rung)] = &[
-    ("files", Rung::Files),
-    ("api", Rung::Api),
-    ("restart", Rung::Restart),
-    ("signal", Rung::Signal),
-];
+const RUNGS: &[(&str, Rung)] =
+    &[("files", Rung::Files), ("api", Rung::Api), ("restart", Rung::Restart), ("signal", Rung::Signal)];
 
 /// `[xray]`.
 pub(super) fn xray(section: &Section<'_>) -> Xray {
@@ -22,10 +18,8 @@ pub(super) fn xray(section: &Section<'_>) -> Xray {
     let probe = section.list("probe", "\"127.0.0.1:443\"", probe);
     let reload = section.list("reload", "\"files\"", |field| field.word(RUNGS));
     let reload = reload.unwrap_or(default.reload);
-    let twice = reload
-        .iter()
-        .enumerate()
-        .any(|(index, rung)| reload.iter().take(index).any(|first| first == rung));
+    let twice =
+        reload.iter().enumerate().any(|(index, rung)| reload.iter().take(index).any(|first| first == rung));
     if let (true, Some(field)) = (twice, section.get("reload")) {
         field.refuse("each step once, in the order in which they are tried");
     }
@@ -54,10 +48,8 @@ fn restart_command(section: &Section<'_>, needed: bool) -> Option<Vec<String>> {
     let words = section.list("restart_command", "\"systemctl\"", word)?;
     let program = words.first().is_some_and(|program| !program.is_empty());
     if needed && !program {
-        field.refuse(format!(
-            "[{}, \"restart\", \"x-ui\"], or no \"restart\" in reload",
-            quoted("systemctl")
-        ));
+        field
+            .refuse(format!("[{}, \"restart\", \"x-ui\"], or no \"restart\" in reload", quoted("systemctl")));
     }
     Some(words)
 }

@@ -13,10 +13,7 @@ const SOCKET_PATH: usize = 107;
 pub(in crate::config) fn listen(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| instead_of_listen(text))?;
     if address.ip().is_multicast() {
-        return Err(format!(
-            "\"0.0.0.0:{}\", or an address of this machine",
-            address.port()
-        ));
+        return Err(format!("\"0.0.0.0:{}\", or an address of this machine", address.port()));
     }
     // IPv6 listeners take no IPv4, so the mapped form would never hear anything.
     let ip = address.ip().to_canonical();
@@ -28,10 +25,7 @@ pub(in crate::config) fn listen(text: &str) -> Result<SocketAddr, String> {
 
 /// `host:port`, the port not 0.
 pub(in crate::config) fn host_port(text: &str) -> Result<Address, String> {
-    let bare = text
-        .split_once("://")
-        .map_or(text, |(_, rest)| rest)
-        .trim_end_matches('/');
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
     if bare != text {
         return Err(match split(bare) {
             Some((_, Some(_))) => format!("\"{bare}\", without scheme and path"),
@@ -95,18 +89,13 @@ pub(in crate::config) fn admin(text: &str) -> Result<AdminAddress, String> {
 /// A network, and whether bits behind its prefix had to be cleared.
 pub(in crate::config) fn network(text: &str) -> Result<(Network, bool), String> {
     let instead = || "\"10.0.0.0/8\", or a single address: \"192.0.2.7\"".to_owned();
-    let (address, prefix) = text
-        .split_once('/')
-        .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let (address, prefix) =
+        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
     let address: IpAddr = unbracketed(address).parse().map_err(|_| instead())?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let prefix = match prefix {
         None => longest,
-        Some(prefix) => prefix
-            .parse()
-            .ok()
-            .filter(|prefix| *prefix <= longest)
-            .ok_or_else(instead)?,
+        Some(prefix) => prefix.parse().ok().filter(|prefix| *prefix <= longest).ok_or_else(instead)?,
     };
     let cleared = match address {
         IpAddr::V4(v4) => {
@@ -118,13 +107,7 @@ pub(in crate::config) fn network(text: &str) -> Result<(Network, bool), String> 
             IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
         }
     };
-    Ok((
-        Network {
-            address: cleared,
-            prefix,
-        },
-        cleared != address,
-    ))
+    Ok((Network { address: cleared, prefix }, cleared != address))
 }
 
 /// Host (without brackets) and port of an authority; `None` if it is neither a name nor an address, or the port is 0
@@ -134,14 +117,7 @@ pub(in crate::config) fn split(text: &str) -> Option<(String, Option<u16>)> {
         Some(rest) => {
             let (host, after) = rest.split_once(']')?;
             host.parse::<Ipv6Addr>().ok()?;
-            (
-                host,
-                if after.is_empty() {
-                    None
-                } else {
-                    Some(after.strip_prefix(':')?)
-                },
-            )
+            (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
         }
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -153,26 +129,18 @@ pub(in crate::config) fn split(text: &str) -> Option<(String, Option<u16>)> {
     }
     match port {
         None => Some((host.to_owned(), None)),
-        Some(port) => number(port)
-            .filter(|port| *port != 0)
-            .map(|port| (host.to_owned(), Some(port))),
+        Some(port) => number(port).filter(|port| *port != 0).map(|port| (host.to_owned(), Some(port))),
     }
 }
 
 /// A host as it stands in an authority.
 pub(in crate::config) fn bracketed(host: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// An address without the brackets that URLs put around IPv6.
 pub(in crate::config) fn unbracketed(text: &str) -> &str {
-    text.strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text)
+    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text)
 }
 
 /// Whether two listeners would claim the same port of the same address. IPv6 listeners take no IPv4.
@@ -185,19 +153,13 @@ pub(in crate::config) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 fn is_host(host: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let right = if numeric {
-        host.parse::<Ipv4Addr>().is_ok()
-    } else {
-        host.bytes().all(allowed)
-    };
+    let right = if numeric { host.parse::<Ipv4Addr>().is_ok() } else { host.bytes().all(allowed) };
     right && !host.is_empty() && host.len() <= 253 && !host.starts_with(['.', '-'])
 }
 
 /// Digits alone: `parse` would take a sign as well.
 fn number(text: &str) -> Option<u16> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn instead_of_listen(text: &str) -> String {

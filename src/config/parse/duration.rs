@@ -18,9 +18,7 @@ pub(in crate::config) fn duration(text: &str) -> Result<Duration, String> {
 pub(in crate::config) fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let fits = units
-        .iter()
-        .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit));
+    let fits = units.iter().find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit));
     match fits {
         Some((unit, name)) => format!("{}{name}", millis / unit),
         None => format!("{millis}ms"),

@@ -8,11 +8,7 @@ use super::address::unbracketed;
 const RESERVED_V4: &[(Ipv4Addr, u8, &str)] = &[
     (Ipv4Addr::new(0, 0, 0, 0), 8, "reserved"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
-    (
-        Ipv4Addr::new(100, 64, 0, 0),
-        10,
-        "the provider's own (carrier-grade NAT)",
-    ),
+    (Ipv4Addr::new(100, 64, 0, 0), 10, "the provider's own (carrier-grade NAT)"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
@@ -30,17 +26,9 @@ const RESERVED_V4: &[(Ipv4Addr, u8, &str)] = &[
 /// The same for IPv6, inside 2000::/3; all that lies outside is not on the Internet.
 const RESERVED_V6: &[(Ipv6Addr, u8, &str)] = &[
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "reserved"),
-    (
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
-        32,
-        "for documentation",
-    ),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, "for documentation"),
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4"),
-    (
-        Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0),
-        20,
-        "for documentation",
-    ),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "for documentation"),
 ];
 
 /// An address that a certificate can be for; IPv6 with or without brackets, an IPv4-mapped one counts as IPv4.
@@ -60,10 +48,7 @@ pub(in crate::config) fn reserved(ip: IpAddr) -> Option<&'static str> {
             let within = |network: Ipv4Addr, prefix: u8| {
                 (v4.to_bits() ^ network.to_bits()).leading_zeros() >= u32::from(prefix)
             };
-            RESERVED_V4
-                .iter()
-                .find(|(network, prefix, _)| within(*network, *prefix))
-                .map(|(_, _, why)| *why)
+            RESERVED_V4.iter().find(|(network, prefix, _)| within(*network, *prefix)).map(|(_, _, why)| *why)
         }
         IpAddr::V6(v6) if v6.is_loopback() => Some("loopback"),
         IpAddr::V6(v6) if v6.is_unique_local() => Some("private"),
@@ -73,32 +58,20 @@ pub(in crate::config) fn reserved(ip: IpAddr) -> Option<&'static str> {
             let within = |network: Ipv6Addr, prefix: u8| {
                 (v6.to_bits() ^ network.to_bits()).leading_zeros() >= u32::from(prefix)
             };
-            RESERVED_V6
-                .iter()
-                .find(|(network, prefix, _)| within(*network, *prefix))
-                .map(|(_, _, why)| *why)
+            RESERVED_V6.iter().find(|(network, prefix, _)| within(*network, *prefix)).map(|(_, _, why)| *why)
         }
     }
 }
 
 fn instead(text: &str) -> String {
-    let pieces: Vec<&str> = text
-        .split([',', ' ', ';'])
-        .filter(|piece| !piece.is_empty())
-        .collect();
-    if pieces.len() > 1
-        && pieces
-            .iter()
-            .all(|piece| unbracketed(piece).parse::<IpAddr>().is_ok())
-    {
+    let pieces: Vec<&str> = text.split([',', ' ', ';']).filter(|piece| !piece.is_empty()).collect();
+    if pieces.len() > 1 && pieces.iter().all(|piece| unbracketed(piece).parse::<IpAddr>().is_ok()) {
         return format!("{pieces:?}, a list");
     }
     let host = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = host.split_once('/').map_or(host, |(host, _)| host);
-    let host = host
-        .rsplit_once(':')
-        .filter(|(before, _)| !before.contains(':'))
-        .map_or(host, |(host, _)| host);
+    let host =
+        host.rsplit_once(':').filter(|(before, _)| !before.contains(':')).map_or(host, |(host, _)| host);
     if host.parse::<IpAddr>().is_ok() {
         return format!("\"{host}\", the address alone");
     }

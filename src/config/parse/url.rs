@@ -21,15 +21,8 @@ pub(in crate::config) struct Url {
 }
 
 /// Suffixes of names that no public DNS answers for (RFC 6761, RFC 6762, RFC 8375, ICANN's `.internal`).
-const PRIVATE_SUFFIXES: &[&str] = &[
-    ".localhost",
-    ".local",
-    ".internal",
-    ".lan",
-    ".home.arpa",
-    ".test",
-    ".invalid",
-];
+const PRIVATE_SUFFIXES: &[&str] =
+    &[".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid"];
 
 impl Url {
     /// Takes `text` apart; `None` if it is not a URL with a host, or has a fragment.
@@ -72,7 +65,5 @@ impl Url {
 /// Whether a host is this machine by its very name.
 pub(in crate::config) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

@@ -23,14 +23,8 @@ fn the_daemon_is_found_whatever_else_is_wrong() {
         listens_at("[admin]\nlisten = \"127.0.0.1:9180\"\ntoken_file = \"/nonexistent\"\n[htp]\nx = 1\n"),
         tcp
     );
-    assert_eq!(
-        listens_at("[admin]\nlisten = \"127.0.0.1:9180\"\n[http]\nlisten = 0.0.0.0:80\n"),
-        tcp
-    );
-    assert_eq!(
-        listens_at("[panel]\n"),
-        AdminAddress::Unix("/run/doorman/admin.sock".into())
-    );
+    assert_eq!(listens_at("[admin]\nlisten = \"127.0.0.1:9180\"\n[http]\nlisten = 0.0.0.0:80\n"), tcp);
+    assert_eq!(listens_at("[panel]\n"), AdminAddress::Unix("/run/doorman/admin.sock".into()));
 }
 
 #[test]
@@ -40,21 +34,13 @@ fn the_flag_finds_the_daemon_without_the_file() {
     assert_eq!(admin.listen, AdminAddress::Unix("/tmp/a.sock".into()));
     let wrong = admin_address(Some(&missing), Some("1.2.3.4:5")).unwrap_err();
     assert!(matches!(wrong, ReadError::Wrong { problems, .. } if problems[0].key == "--admin"));
-    assert!(matches!(
-        admin_address(Some(&missing), None),
-        Err(ReadError::Missing { .. })
-    ));
+    assert!(matches!(admin_address(Some(&missing), None), Err(ReadError::Missing { .. })));
 }
 
 #[test]
 fn a_wrong_admin_address_is_said() {
-    let (_dir, path) = file(
-        "a.toml",
-        b"[http]\nworkers = \"x\"\n[admin]\nlisten = \"0.0.0.0:1\"\n",
-    );
-    let Err(ReadError::Wrong { problems, .. }) = admin_address(Some(&path), None) else {
-        panic!("accepted")
-    };
+    let (_dir, path) = file("a.toml", b"[http]\nworkers = \"x\"\n[admin]\nlisten = \"0.0.0.0:1\"\n");
+    let Err(ReadError::Wrong { problems, .. }) = admin_address(Some(&path), None) else { panic!("accepted") };
     assert_eq!((problems.len(), problems[0].line), (1, Some(4)));
 }
 
@@ -66,14 +52,8 @@ fn a_file_is_utf8_of_a_reasonable_size() {
     };
     assert_eq!(problems[0].line, Some(2));
     assert!(matches!(&problems[0].found, Found::Malformed(says) if says.contains("UTF-8")));
-    let (_dir, path) = file(
-        "a.toml",
-        b"\xef\xbb\xbf[panel]\nupstream = \"http://127.0.0.1:1\"\n",
-    );
+    let (_dir, path) = file("a.toml", b"\xef\xbb\xbf[panel]\nupstream = \"http://127.0.0.1:1\"\n");
     assert!(read(Some(&path), &Flags::default()).is_ok());
     let (_dir, path) = file("a.toml", &vec![b'#'; 2 * 1024 * 1024]);
-    assert!(matches!(
-        read(Some(&path), &Flags::default()),
-        Err(ReadError::Io { .. })
-    ));
+    assert!(matches!(read(Some(&path), &Flags::default()), Err(ReadError::Io { .. })));
 }

@@ -49,11 +49,8 @@ impl Dice {
 #[test]
 fn no_file_makes_the_checks_panic() {
     let toml = include_str!("../../../conf/reference.toml");
-    let settings: String = toml
-        .lines()
-        .filter(|line| !line.starts_with("# "))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let settings: String =
+        toml.lines().filter(|line| !line.starts_with("# ")).map(|line| format!("{line}\n")).collect();
     let json = r#"{"http": {"listen": ["127.0.0.1:0", "[::1]:80"], "trusted_proxies": ["10.0.0.0/8"],
         "header_timeout": "1m30s", "workers": 3}, "panel": {"upstream": "https://u:p@[::1]:9/a?b", "base_path": "/a/",
         "allow_paths": ["x-panel"], "pin_sha256": "ab:cd"}, "forward": [{"listen": ["[::1]:81"], "upstream": "unix:/a"}],
@@ -69,10 +66,7 @@ fn no_file_makes_the_checks_panic() {
             refused += usize::from(config.is_none());
         }
     }
-    assert!(
-        refused > 1000,
-        "only {refused} mutations were refused: they do not reach the checks"
-    );
+    assert!(refused > 1000, "only {refused} mutations were refused: they do not reach the checks");
 }
 
 /// One to three characters taken out, replaced, or put in.

@@ -161,12 +161,7 @@ fn each_line_is_refused_with_its_line_key_and_remedy() {
 fn forwards_are_checked_one_by_one() {
     let forward = |lines: &str| format!("{PANEL}[[forward]]\n{lines}\n");
     let good = "listen = [\"1.2.3.4:2096\"]\nupstream = \"http://127.0.0.1:12096\"\n";
-    the_one_problem(
-        &forward("upstream = \"http://a:1\""),
-        &[3],
-        "forward[0].listen",
-        "listen = [\"",
-    );
+    the_one_problem(&forward("upstream = \"http://a:1\""), &[3], "forward[0].listen", "listen = [\"");
     the_one_problem(
         &forward("listen = []\nupstream = \"http://a:1\""),
         &[3],
@@ -179,25 +174,10 @@ fn forwards_are_checked_one_by_one() {
         "forward[0].upstream",
         "upstream = \"http://",
     );
-    the_one_problem(
-        &forward(&format!("{good}port = 1")),
-        &[6],
-        "forward[0].port",
-        "one of listen, tls",
-    );
+    the_one_problem(&forward(&format!("{good}port = 1")), &[6], "forward[0].port", "one of listen, tls");
     let twice = forward(&format!("{good}[[forward]]\n{good}"));
-    the_one_problem(
-        &twice,
-        &[7],
-        "forward[1].listen[0]",
-        "forward[0].listen[0] in line 4 has 1.2.3.4:2096",
-    );
-    the_one_problem(
-        &format!("{PANEL}[forward]\n{good}"),
-        &[3],
-        "forward",
-        "[[forward]]",
-    );
+    the_one_problem(&twice, &[7], "forward[1].listen[0]", "forward[0].listen[0] in line 4 has 1.2.3.4:2096");
+    the_one_problem(&format!("{PANEL}[forward]\n{good}"), &[3], "forward", "[[forward]]");
     let own = "listen = [\"127.0.0.1:9\"]\nupstream = \"http://127.0.0.1:9\"";
     the_one_problem(&forward(own), &[5], "forward[0].upstream", "is doorman itself");
 }
@@ -221,19 +201,9 @@ fn pairs_of_trust_and_of_files_exclude_each_other() {
     let both = format!("[panel]\nupstream = \"https://a:1\"\nca_file = \"/a.pem\"\npin_sha256 = \"{pin}\"\n");
     the_one_problem(&both, &[4], "panel.pin_sha256", "ca_file or pin_sha256, not both");
     let same = "[ip_cert]\nip = \"9.9.9.9\"\nexport_cert = \"/srv/a.pem\"\nexport_key = \"/srv/a.pem\"\n";
-    the_one_problem(
-        &format!("{PANEL}{same}"),
-        &[6],
-        "ip_cert.export_key",
-        "another file",
-    );
+    the_one_problem(&format!("{PANEL}{same}"), &[6], "ip_cert.export_key", "another file");
     let inside = "[ip_cert]\nip = \"9.9.9.9\"\nexport_cert = \"/srv/a.pem\"\nexport_key = \"/var/lib/doorman/k.pem\"\n";
-    the_one_problem(
-        &format!("{PANEL}{inside}"),
-        &[6],
-        "ip_cert.export_key",
-        "outside of /var/lib/doorman",
-    );
+    the_one_problem(&format!("{PANEL}{inside}"), &[6], "ip_cert.export_key", "outside of /var/lib/doorman");
 }
 
 #[test]
@@ -273,23 +243,10 @@ fn problems_of_flags_name_the_flag() {
     keys.sort();
     assert_eq!(keys, ["--admin", "--https", "--ip", "--listen", "--panel"]);
     assert!(problems.iter().all(|problem| problem.line.is_none()));
-    assert!(
-        problems
-            .iter()
-            .any(|problem| problem.to_string() == "--listen = \"80\""),
-        "{problems:?}"
-    );
-    let alone = Flags {
-        directory: Some("letsencrypt".into()),
-        ..Flags::default()
-    };
+    assert!(problems.iter().any(|problem| problem.to_string() == "--listen = \"80\""), "{problems:?}");
+    let alone = Flags { directory: Some("letsencrypt".into()), ..Flags::default() };
     let (_, problems, _) = outcome("a.toml", PANEL, &alone);
-    assert!(
-        problems[0]
-            .write
-            .starts_with("--ip 203.0.113.7 beside --directory"),
-        "{problems:?}"
-    );
+    assert!(problems[0].write.starts_with("--ip 203.0.113.7 beside --directory"), "{problems:?}");
 }
 
 /// Asserts that `text` has exactly one problem: in one of `lines`, with `key`, proposing `write`.
@@ -297,14 +254,8 @@ fn the_one_problem(text: &str, lines: &[usize], key: &str, write: &str) {
     let problems = refused(text);
     assert_eq!(problems.len(), 1, "{problems:#?} in\n{text}");
     let problem = &problems[0];
-    assert!(
-        problem.line.is_some_and(|line| lines.contains(&line)),
-        "{problem:?} in\n{text}"
-    );
+    assert!(problem.line.is_some_and(|line| lines.contains(&line)), "{problem:?} in\n{text}");
     assert_eq!(problem.key, key, "{problem:?} in\n{text}");
-    assert!(
-        problem.write.contains(write),
-        "{write} not in {problem:?} in\n{text}"
-    );
+    assert!(problem.write.contains(write), "{write} not in {problem:?} in\n{text}");
     assert!(!problem.to_string().is_empty());
 }

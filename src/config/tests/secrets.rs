@@ -34,10 +34,7 @@ fn secrets_are_never_shown() {
             let shown = format!("{problem} {problem:?} {}", problem.write);
             assert!(!shown.contains(HUSH), "{shown}\nin\n{text}");
         }
-        assert!(
-            !format!("{warnings:?}").contains(HUSH),
-            "{warnings:?}\nin\n{text}"
-        );
+        assert!(!format!("{warnings:?}").contains(HUSH), "{warnings:?}\nin\n{text}");
     }
 }
 
@@ -59,28 +56,13 @@ fn secrets_come_from_files_of_their_own() {
     std::fs::write(&empty, "\n").unwrap();
     let (file, empty, none) = (file.display(), empty.display(), dir.path().join("none"));
     let good = format!("{PANEL}[telegram]\nchat_ids = [1]\nbot_token_file = \"{file}\"\n");
-    assert_eq!(
-        super::accepted(&good).telegram.unwrap().bot_token.expose(),
-        "1:abc"
-    );
+    assert_eq!(super::accepted(&good).telegram.unwrap().bot_token.expose(), "1:abc");
     for (lines, key) in [
-        (
-            format!("[telegram]\nbot_token_file = \"{}\"", none.display()),
-            "telegram.bot_token_file",
-        ),
-        (
-            format!("[telegram]\nbot_token_file = \"{empty}\""),
-            "telegram.bot_token_file",
-        ),
-        (
-            format!("[telegram]\nbot_token_file = \"{file}\"\nbot_token = \"1:a\""),
-            "telegram.bot_token_file",
-        ),
+        (format!("[telegram]\nbot_token_file = \"{}\"", none.display()), "telegram.bot_token_file"),
+        (format!("[telegram]\nbot_token_file = \"{empty}\""), "telegram.bot_token_file"),
+        (format!("[telegram]\nbot_token_file = \"{file}\"\nbot_token = \"1:a\""), "telegram.bot_token_file"),
         (format!("[webhook]\nurl_file = \"{file}\""), "webhook.url_file"),
-        (
-            format!("[webhook]\nsecret_file = \"{}\"", none.display()),
-            "webhook.secret_file",
-        ),
+        (format!("[webhook]\nsecret_file = \"{}\"", none.display()), "webhook.secret_file"),
         (format!("[admin]\ntoken_file = \"{empty}\""), "admin.token_file"),
         (
             format!("[ip_cert]\nip = \"9.9.9.9\"\neab_kid = \"k\"\neab_hmac_key_file = \"{file}\""),

@@ -3,10 +3,7 @@ use super::{Flags, PANEL, outcome, refused};
 fn json(text: &str) -> Vec<(Option<usize>, String, String)> {
     let (config, problems, _) = outcome("a.json", text, &Flags::default());
     assert!(config.is_none(), "accepted: {text}");
-    problems
-        .into_iter()
-        .map(|it| (it.line, it.key.clone(), it.to_string()))
-        .collect()
+    problems.into_iter().map(|it| (it.line, it.key.clone(), it.to_string())).collect()
 }
 
 #[test]
@@ -22,11 +19,7 @@ fn malformed_toml_is_said_with_line_and_column() {
     ] {
         let problems = refused(text);
         let problem = &problems[0];
-        assert_eq!(
-            (problem.line, problem.key.as_str()),
-            (Some(line), ""),
-            "{problem:?} in\n{text}"
-        );
+        assert_eq!((problem.line, problem.key.as_str()), (Some(line), ""), "{problem:?} in\n{text}");
         assert!(
             problem.column.is_some() && column.is_none_or(|column| problem.column == Some(column)),
             "{problem:?}"
@@ -48,10 +41,7 @@ fn malformed_json_is_said_with_line_and_column() {
     ] {
         let (_, problems, _) = outcome("a.json", text, &Flags::default());
         assert_eq!(problems[0].line, Some(line), "{problems:?} in {text}");
-        assert!(
-            problems[0].column.is_some() && problems[0].key.is_empty(),
-            "{problems:?}"
-        );
+        assert!(problems[0].column.is_some() && problems[0].key.is_empty(), "{problems:?}");
     }
 }
 
@@ -86,10 +76,7 @@ fn deep_json_is_cut_short() {
 fn lines_of_toml_survive_comments_and_long_values() {
     let text = format!("# one\n\n{PANEL}[http]\nlisten = [\n  \"0.0.0.0:80\", # first\n  \"1.2.3.4\",\n]\n");
     let problems = refused(&text);
-    assert_eq!(
-        (problems[0].line, problems[0].key.as_str()),
-        (Some(8), "http.listen[1]")
-    );
+    assert_eq!((problems[0].line, problems[0].key.as_str()), (Some(8), "http.listen[1]"));
     let dotted = "panel.upstream = \"http://a:1\"\nhttp.workers = \"x\"\n";
     assert_eq!(refused(dotted)[0].line, Some(2));
 }

@@ -20,10 +20,7 @@ pub(super) fn parse(text: &str) -> (Table<'_>, Vec<Problem>) {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return (Table::default(), vec![malformed(&error)]);
     }
-    let mut tree = Tree {
-        lines: Lines::of(text),
-        problems: Vec::new(),
-    };
+    let mut tree = Tree { lines: Lines::of(text), problems: Vec::new() };
     let node = tree.node(text.trim(), "", 0);
     if let Value::Table(table) = node.value {
         return (table, tree.problems);
@@ -31,13 +28,7 @@ pub(super) fn parse(text: &str) -> (Table<'_>, Vec<Problem>) {
     let found = Found::Malformed(format!("the file is {}", node.value.kind()));
     let write =
         "{\"panel\": {\"upstream\": \"http://127.0.0.1:13688\"}}: one object with the sections".to_owned();
-    tree.problems.push(Problem {
-        line: Some(1),
-        column: Some(1),
-        key: String::new(),
-        found,
-        write,
-    });
+    tree.problems.push(Problem { line: Some(1), column: Some(1), key: String::new(), found, write });
     (Table::default(), tree.problems)
 }
 
@@ -72,11 +63,7 @@ struct Tree<'s> {
 impl<'s> Tree<'s> {
     fn node(&mut self, written: &'s str, key: &str, depth: usize) -> Node<'s> {
         let line = self.lines.line_of(written);
-        Node {
-            at: Origin::Line(line),
-            written: written.into(),
-            value: self.value(written, line, key, depth),
-        }
+        Node { at: Origin::Line(line), written: written.into(), value: self.value(written, line, key, depth) }
     }
 
     fn value(&mut self, written: &'s str, line: usize, key: &str, depth: usize) -> Value<'s> {
@@ -100,11 +87,7 @@ impl<'s> Tree<'s> {
         for (raw_key, raw_value) in pairs {
             let line = self.lines.line_of(raw_key);
             let name = self.string(raw_key, line, key);
-            let path = if key.is_empty() {
-                name.to_string()
-            } else {
-                format!("{key}.{name}")
-            };
+            let path = if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
             let first = table.get(&name).map(|entry| entry.at);
             if let Some(Origin::Line(first)) = first {
                 let write = format!("{name} once, and delete the other");
@@ -112,11 +95,7 @@ impl<'s> Tree<'s> {
                 continue;
             }
             let node = self.node(raw_value, &path, depth + 1);
-            table.0.push(Entry {
-                key: name,
-                at: Origin::Line(line),
-                node,
-            });
+            table.0.push(Entry { key: name, at: Origin::Line(line), node });
         }
         table
     }
@@ -137,23 +116,12 @@ impl<'s> Tree<'s> {
             return text;
         }
         let write = "text without escapes like \\ud800 that stand for no character".to_owned();
-        self.problem(
-            line,
-            key.to_owned(),
-            Found::Malformed(format!("{key} is not text")),
-            write,
-        );
+        self.problem(line, key.to_owned(), Found::Malformed(format!("{key} is not text")), write);
         Cow::Borrowed("")
     }
 
     fn problem(&mut self, line: usize, key: String, found: Found, write: String) {
-        self.problems.push(Problem {
-            line: Some(line),
-            column: None,
-            key,
-            found,
-            write,
-        });
+        self.problems.push(Problem { line: Some(line), column: None, key, found, write });
     }
 }
 
@@ -161,11 +129,7 @@ fn number(written: &str) -> Value<'_> {
     if written.contains(['.', 'e', 'E']) {
         return Value::Float;
     }
-    let limit = if written.starts_with('-') {
-        i64::MIN
-    } else {
-        i64::MAX
-    };
+    let limit = if written.starts_with('-') { i64::MIN } else { i64::MAX };
     Value::Integer(written.parse().unwrap_or(limit))
 }
 

@@ -11,10 +11,7 @@ impl<'s> Lines<'s> {
     /// Looks for the line ends of `text`.
     pub(super) fn of(text: &'s str) -> Self {
         let ends = text.match_indices('\n').map(|(end, _)| end + 1);
-        Self {
-            text,
-            starts: std::iter::once(0).chain(ends).collect(),
-        }
+        Self { text, starts: std::iter::once(0).chain(ends).collect() }
     }
 
     /// The line of the byte at `offset`, from 1.

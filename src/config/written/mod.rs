@@ -90,12 +90,6 @@ impl<'s> Table<'s> {
 /// The tree of a file's text, and everything in it that is not well-formed. What could be read is in the tree all the
 /// same, as far as the format allows.
 pub(super) fn parse<'s>(file: &Path, text: &'s str) -> (Table<'s>, Vec<Problem>) {
-    let json = file
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    if json {
-        json::parse(text)
-    } else {
-        toml::parse(text)
-    }
+    let json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if json { json::parse(text) } else { toml::parse(text) }
 }

@@ -89,10 +89,6 @@ impl<'s> Tree<'s> {
 }
 
 fn nearest(digits: &str, radix: u32) -> i64 {
-    let limit = if digits.starts_with('-') {
-        i64::MIN
-    } else {
-        i64::MAX
-    };
+    let limit = if digits.starts_with('-') { i64::MIN } else { i64::MAX };
     i64::from_str_radix(digits, radix).unwrap_or(limit)
 }

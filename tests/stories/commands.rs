@@ -1,0 +1,119 @@
+//! The other commands, as typed by hand.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::support::client::get;
+use crate::support::doorman::{self, Doorman, Settings};
+use crate::support::upstream::Upstream;
+use crate::support::{free_port, tls, until};
+
+const UNAVAILABLE: i32 = 69;
+
+#[tokio::test]
+async fn the_demo_swaps_its_certificate_and_ends_cleanly() {
+    let (http, https) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let mut demo = doorman::start(&["demo", "--http", &http, "--https", &https]);
+    let (http, https) = (http.parse().unwrap(), https.parse().unwrap());
+    let anybody = tls::trusting_anybody(&[]);
+    let served = async || {
+        let stream = tls::connect(https, &anybody).await.ok()?;
+        Some(tls::fingerprint(&tls::leaf(&stream)))
+    };
+
+    let first = until("the demo serves HTTPS", Duration::from_secs(20), served).await;
+    assert_eq!(get(http, "/").await.status(), 200);
+    // A swap each minute, under a connection that stays open.
+    let mut kept = crate::support::client::Connection::over(tls::connect(https, &anybody).await.unwrap());
+    assert_eq!(kept.get("/").await.status(), 200);
+    until("the demo swaps its certificate", Duration::from_secs(100), async || {
+        assert_eq!(kept.get("/").await.status(), 200);
+        served().await.filter(|now| *now != first)
+    })
+    .await;
+    assert_eq!(kept.get("/").await.status(), 200);
+
+    demo.signal(Signal::INT);
+    assert!(demo.ended(Duration::from_secs(10)).await.success());
+    assert!(demo.log().len() > 5, "a running commentary: {:#?}", demo.log());
+}
+
+#[tokio::test]
+async fn status_says_it_in_words_too() {
+    let panel = Upstream::panel().await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+
+    let status = door.command(&["status"]).await;
+
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(status.status.success());
+    assert!(text.contains("disabled") && text.contains(&door.http().await.to_string()), "{text}");
+    assert!(!text.contains('\u{1b}'), "colour where no terminal is: {text:?}");
+}
+
+#[tokio::test]
+async fn status_and_renew_say_when_no_daemon_runs() {
+    let files = TempDir::new().unwrap();
+    let socket = files.path().join("admin.sock");
+    for command in ["status", "renew"] {
+        let output = doorman::command(&[command, "--admin", socket.to_str().unwrap()]).await;
+        assert_eq!(output.status.code(), Some(UNAVAILABLE));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.lines().count() >= 2 && output.stdout.is_empty(),
+            "what happened, and what to do: {said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn live_ready_metrics_and_the_page_are_there() {
+    let panel = Upstream::panel().await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+
+    for target in ["/live", "/ready", "/metrics", "/"] {
+        assert_eq!(door.admin("GET", target).await.status(), 200, "{target}");
+    }
+    assert_eq!(door.admin("GET", "/nothing").await.status(), 404);
+    assert_eq!(door.admin("GET", "/renew").await.status(), 405);
+}
+
+#[tokio::test]
+async fn completions_are_a_script_that_the_shell_can_read() {
+    let output = doorman::command(&["completions", "bash"]).await;
+
+    assert!(output.status.success() && output.stdout.len() > 500);
+    accepted_by(Command::new("bash").arg("-n"), &output.stdout);
+}
+
+#[tokio::test]
+async fn the_manual_is_a_page_that_man_can_show() {
+    let output = doorman::command(&["man"]).await;
+
+    assert!(output.status.success());
+    let shown = accepted_by(
+        Command::new("man").args(["--warnings", "-l", "-"]).env("MANPAGER", "cat"),
+        &output.stdout,
+    );
+    for command in ["run", "demo", "check", "status", "renew", "completions"] {
+        assert!(shown.contains(command), "{command} is not in the manual:\n{shown}");
+    }
+}
+
+/// Gives `text` to a program, which must neither fail nor complain; what it printed.
+fn accepted_by(command: &mut Command, text: &[u8]) -> String {
+    let mut program =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    program.stdin.take().unwrap().write_all(text).unwrap();
+    let output = program.wait_with_output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

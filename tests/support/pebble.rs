@@ -1,0 +1,168 @@
+//! Let's Encrypt's own test CA, the real program, on ports of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tempfile::TempDir;
+
+use super::client::Connection;
+use super::free_port;
+use super::process::Process;
+use super::tls::{self, Pair};
+
+/// A running Pebble. It forgets accounts and makes new roots at each start.
+#[derive(Debug)]
+pub struct Pebble {
+    process: Option<Process>,
+    files: TempDir,
+    terms: Terms,
+    port: u16,
+    management: SocketAddr,
+    client: ClientConfig,
+}
+
+/// What this CA is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Where it looks for challenges.
+    pub http_port: u16,
+    /// Percent of good nonces that it refuses.
+    pub nonce_reject: u8,
+    /// Percent of authorizations that it uses again.
+    pub authz_reuse: u8,
+    /// How long a certificate of the profile `shortlived` lives.
+    pub life: Duration,
+    /// Seconds of Retry-After while an authorization and while an order is pending.
+    pub retry_after: (u64, u64),
+}
+
+impl Terms {
+    /// As Let's Encrypt is, but quick: 160 hours, and a second between two looks.
+    pub fn quick(http_port: u16) -> Self {
+        Self {
+            http_port,
+            nonce_reject: 0,
+            authz_reuse: 0,
+            life: Duration::from_secs(160 * 3600),
+            retry_after: (1, 1),
+        }
+    }
+}
+
+impl Pebble {
+    /// Starts one.
+    pub async fn start(terms: Terms) -> Self {
+        let mut pebble = Self::stopped(terms);
+        pebble.run().await;
+        pebble
+    }
+
+    /// One that has a port and a CA file, and does not run yet.
+    pub fn stopped(terms: Terms) -> Self {
+        let files = TempDir::new().unwrap();
+        let pair = Pair::for_names(&["127.0.0.1", "localhost"]);
+        for (name, text) in [("ca.pem", &pair.ca), ("cert.pem", &pair.certificate), ("key.pem", &pair.key)] {
+            std::fs::write(files.path().join(name), text).unwrap();
+        }
+        let (port, management) = (free_port(), SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let client = tls::trusting(&pair.ca, &["http/1.1"]);
+        Self { process: None, files, terms, port, management, client }
+    }
+
+    /// Starts it, after [`Pebble::stopped`] or [`Pebble::stop`].
+    pub async fn run(&mut self) {
+        let settings = self.files.path().join("pebble.json");
+        std::fs::write(&settings, self.settings()).unwrap();
+        let mut command = Command::new(program());
+        command
+            .arg("-config")
+            .arg(settings)
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", self.terms.nonce_reject.to_string())
+            .env("PEBBLE_AUTHZREUSE", self.terms.authz_reuse.to_string());
+        let process = Process::start("pebble", &mut command);
+        process.says("ACME directory available at", Duration::from_secs(10)).await;
+        self.process = Some(process);
+    }
+
+    /// Ends it; its port then refuses.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// The directory's URL.
+    pub fn directory(&self) -> String {
+        format!("https://127.0.0.1:{}/dir", self.port)
+    }
+
+    /// PEM file with the CA that its API is served under.
+    pub fn ca_file(&self) -> PathBuf {
+        self.files.path().join("ca.pem")
+    }
+
+    /// The root that its certificates end at, in PEM.
+    pub async fn root(&self) -> String {
+        let stream = tls::connect(self.management, &self.client).await.unwrap();
+        let answer = Connection::over(stream).get("/roots/0").await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answer.text().to_owned()
+    }
+
+    /// What it logged since its last start.
+    pub fn log(&self) -> Vec<String> {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// How many log lines contain `part`.
+    pub fn count(&self, part: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// Certificates issued since its last start.
+    pub fn issued(&self) -> usize {
+        self.count("Issued certificate serial")
+    }
+
+    /// Accounts made since its last start.
+    pub fn accounts(&self) -> usize {
+        self.count("accounts in memory")
+    }
+
+    /// Paths that it asked for to validate a challenge.
+    pub fn validated(&self) -> Vec<String> {
+        let log = self.log();
+        let urls = log.iter().filter_map(|line| line.split_once("Attempting to validate w/ HTTP: "));
+        urls.map(|(_, url)| url[url.find("/.well-known/").expect("a challenge")..].trim().to_owned())
+            .collect()
+    }
+
+    fn settings(&self) -> String {
+        let file = |name| self.files.path().join(name);
+        serde_json::json!({ "pebble": {
+            "listenAddress": format!("127.0.0.1:{}", self.port),
+            "managementListenAddress": self.management.to_string(),
+            "certificate": file("cert.pem"),
+            "privateKey": file("key.pem"),
+            "httpPort": self.terms.http_port,
+            "tlsPort": 1,
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": false,
+            "keyAlgorithm": "ecdsa",
+            "retryAfter": { "authz": self.terms.retry_after.0, "order": self.terms.retry_after.1 },
+            "profiles": {
+                "default": { "description": "ninety days", "validityPeriod": 7_776_000 },
+                "shortlived": { "description": "short", "validityPeriod": self.terms.life.as_secs() },
+            },
+        }})
+        .to_string()
+    }
+}
+
+fn program() -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/pebble");
+    assert!(program.exists(), "Pebble is missing: tests/run installs it");
+    program
+}
