@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = io::stdout();
     match command {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
