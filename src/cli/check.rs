@@ -29,11 +29,7 @@ pub fn run(file: Option<&Path>, out: &mut dyn io::Write) -> Result<(), Failure> 
     };
     match config::read(Some(file), &Flags::default()) {
         Ok(loaded) => put(out, &fine(file, &loaded)),
-        Err(ReadError::Wrong {
-            file,
-            problems,
-            warnings,
-        }) => {
+        Err(ReadError::Wrong { file, problems, warnings }) => {
             put(out, &listing(file.as_deref(), &problems, &warnings))?;
             let (happened, remedy) = summary(file.as_deref(), problems.len());
             Err(Failure::new(Exit::Config, happened, remedy))
@@ -50,14 +46,7 @@ pub fn warnings(file: Option<&Path>, warnings: &[Warning]) -> String {
         paragraph(
             &mut text,
             "",
-            &format!(
-                "{}warning: {warning}",
-                Place {
-                    file,
-                    line: warning.line,
-                    column: None
-                }
-            ),
+            &format!("{}warning: {warning}", Place { file, line: warning.line, column: None }),
         );
     }
     text
@@ -68,26 +57,18 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let happened = sentence(&error);
         match error {
-            ReadError::Missing { .. } => Self::new(
-                Exit::Config,
-                happened,
-                "Write it, or name another file with --config.",
-            ),
+            ReadError::Missing { .. } => {
+                Self::new(Exit::Config, happened, "Write it, or name another file with --config.")
+            }
             ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Self::new(
                 Exit::NoPermission,
                 happened,
                 "Run this as root, or as the user that doorman runs as.",
             ),
-            ReadError::Io { .. } => Self::new(
-                Exit::Io,
-                happened,
-                "Look at the file, or name another one with --config.",
-            ),
-            ReadError::Wrong {
-                file,
-                problems,
-                warnings,
-            } => {
+            ReadError::Io { .. } => {
+                Self::new(Exit::Io, happened, "Look at the file, or name another one with --config.")
+            }
+            ReadError::Wrong { file, problems, warnings } => {
                 let (happened, remedy) = summary(file.as_deref(), problems.len());
                 let list = listing(file.as_deref(), &problems, &warnings);
                 Self::new(Exit::Config, format!("{list}{happened}"), remedy)
@@ -100,11 +81,7 @@ impl From<ReadError> for Failure {
 fn listing(file: Option<&Path>, problems: &[Problem], odd: &[Warning]) -> String {
     let mut text = String::new();
     for problem in problems {
-        let place = Place {
-            file,
-            line: problem.line,
-            column: problem.column,
-        };
+        let place = Place { file, line: problem.line, column: problem.column };
         paragraph(&mut text, "", &format!("{place}{problem}"));
         paragraph(&mut text, "    write: ", &problem.write);
     }
@@ -113,15 +90,8 @@ fn listing(file: Option<&Path>, problems: &[Problem], odd: &[Warning]) -> String
 }
 
 fn summary(file: Option<&Path>, problems: usize) -> (String, &'static str) {
-    let what = file.map_or_else(
-        || "The command line".to_owned(),
-        |file| file.display().to_string(),
-    );
-    let count = if problems == 1 {
-        "1 problem".to_owned()
-    } else {
-        format!("{problems} problems")
-    };
+    let what = file.map_or_else(|| "The command line".to_owned(), |file| file.display().to_string());
+    let count = if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") };
     let remedy = match file {
         Some(_) => "Write what is proposed above, then look again with `doorman check`.",
         None => "Write what is proposed above.",
@@ -159,11 +129,7 @@ fn meaning(config: &Config) -> Vec<(&'static str, String)> {
         let tls = if forward.tls { " (TLS)" } else { "" };
         lines.push((
             "forward",
-            format!(
-                "{}{tls} to {}",
-                addresses(&forward.listen),
-                upstream(&forward.upstream)
-            ),
+            format!("{}{tls} to {}", addresses(&forward.listen), upstream(&forward.upstream)),
         ));
     }
     match &config.ip_cert {
@@ -172,10 +138,7 @@ fn meaning(config: &Config) -> Vec<(&'static str, String)> {
             lines.push(("identifiers", ips.join(", ")));
             lines.push(("directory", cert.directory.url.clone()));
         }
-        None => lines.push((
-            "identifiers",
-            "none: no certificate is kept, the door alone runs".to_owned(),
-        )),
+        None => lines.push(("identifiers", "none: no certificate is kept, the door alone runs".to_owned())),
     }
     lines.push(("store", config.store.dir.display().to_string()));
     let admin = match &config.admin.listen {
@@ -188,11 +151,7 @@ fn meaning(config: &Config) -> Vec<(&'static str, String)> {
 
 fn addresses(list: &[SocketAddr]) -> String {
     let list: Vec<String> = list.iter().map(ToString::to_string).collect();
-    if list.is_empty() {
-        "nowhere".to_owned()
-    } else {
-        list.join(", ")
-    }
+    if list.is_empty() { "nowhere".to_owned() } else { list.join(", ") }
 }
 
 fn upstream(upstream: &Upstream) -> String {
@@ -233,11 +192,7 @@ impl Display for Place<'_> {
 
 /// Appends `words` behind `label`, broken before the terminal's edge, the further lines indented.
 fn paragraph(text: &mut String, label: &str, words: &str) {
-    let indent = if label.is_empty() {
-        4
-    } else {
-        label.chars().count()
-    };
+    let indent = if label.is_empty() { 4 } else { label.chars().count() };
     text.push_str(label);
     let mut column = label.chars().count();
     for (index, word) in words.split(' ').enumerate() {
@@ -258,15 +213,9 @@ fn paragraph(text: &mut String, label: &str, words: &str) {
 
 fn put(out: &mut dyn io::Write, text: &str) -> Result<(), Failure> {
     let closed = |error: io::Error| {
-        Failure::new(
-            Exit::Io,
-            format!("Writing failed: {error}."),
-            "Look at the output's end.",
-        )
+        Failure::new(Exit::Io, format!("Writing failed: {error}."), "Look at the output's end.")
     };
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(closed)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(closed)
 }
 
 #[cfg(test)]
@@ -279,9 +228,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let mut out = Vec::new();
         let result = run(Some(&file), &mut out);
-        let out = String::from_utf8(out)
-            .unwrap()
-            .replace(dir.path().to_str().unwrap(), "");
+        let out = String::from_utf8(out).unwrap().replace(dir.path().to_str().unwrap(), "");
         (result, out)
     }
 
@@ -313,14 +260,8 @@ mod tests {
         assert!(out.contains(
             "/b.toml:2: panel.upstream = \"127.0.0.1:13688\"\n    write: \"http://127.0.0.1:13688\"\n"
         ));
-        assert!(
-            out.contains("/b.toml:4: http.listen[1] = \"1.2.3.4:80\"\n    write: another port"),
-            "{out}"
-        );
-        assert!(
-            out.contains("/b.toml:5: http.worker is not a key\n    write: workers\n"),
-            "{out}"
-        );
+        assert!(out.contains("/b.toml:4: http.listen[1] = \"1.2.3.4:80\"\n    write: another port"), "{out}");
+        assert!(out.contains("/b.toml:5: http.worker is not a key\n    write: workers\n"), "{out}");
         assert!(out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
     }
 
@@ -329,36 +270,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = run(Some(&dir.path().join("none.toml")), &mut Vec::new()).unwrap_err();
         assert_eq!(missing.exit, Exit::Config);
-        assert!(
-            missing.happened.ends_with("none.toml does not exist."),
-            "{missing}"
-        );
+        assert!(missing.happened.ends_with("none.toml does not exist."), "{missing}");
         let directory = run(Some(dir.path()), &mut Vec::new()).unwrap_err();
         assert_eq!(directory.exit, Exit::Io);
-        let denied = ReadError::Io {
-            file: "x.toml".into(),
-            source: io::ErrorKind::PermissionDenied.into(),
-        };
+        let denied = ReadError::Io { file: "x.toml".into(), source: io::ErrorKind::PermissionDenied.into() };
         assert_eq!(Failure::from(denied).exit, Exit::NoPermission);
     }
 
     #[test]
     fn a_failure_of_run_carries_the_list() {
-        let flags = Flags {
-            panel: Some("nonsense:".into()),
-            ..Flags::default()
-        };
+        let flags = Flags { panel: Some("nonsense:".into()), ..Flags::default() };
         let failure = Failure::from(config::read(None, &flags).unwrap_err());
         assert_eq!(failure.exit, Exit::Config);
-        assert!(
-            failure
-                .happened
-                .starts_with("--panel = \"nonsense:\"\n    write: \"http://"),
-            "{failure}"
-        );
-        assert!(
-            failure.happened.ends_with("The command line has 1 problem."),
-            "{failure}"
-        );
+        assert!(failure.happened.starts_with("--panel = \"nonsense:\"\n    write: \"http://"), "{failure}");
+        assert!(failure.happened.ends_with("The command line has 1 problem."), "{failure}");
     }
 }

@@ -1,6 +1,9 @@
 //! The commands: one file each, with what it prints and returns.
 
 pub mod check;
+mod daemon;
+pub mod renew;
+pub mod status;
 
 use std::fmt;
 
@@ -38,11 +41,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its two sentences.
     pub fn new(exit: Exit, happened: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            exit,
-            happened: happened.into(),
-            remedy: remedy.into(),
-        }
+        Self { exit, happened: happened.into(), remedy: remedy.into() }
     }
 }
 
