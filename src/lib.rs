@@ -85,7 +85,8 @@ pub fn run(mut config: Config, issuer: Issuer, shutdown: &CancellationToken) -> 
     })
     .map_err(RunError::Thread)?;
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
     let held = runtime.block_on(plane.hold());
     shutdown.cancel();
     plane.join();
@@ -109,7 +110,12 @@ fn cap_by_descriptors(config: &mut Config) {
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).max(1);
     let limits = &mut config.http.limits;
     if allowed < limits.max_connections {
-        info!(descriptors, allowed, configured = limits.max_connections, "fewer connections: the descriptor limit");
+        info!(
+            descriptors,
+            allowed,
+            configured = limits.max_connections,
+            "fewer connections: the descriptor limit"
+        );
         limits.max_connections = allowed;
     }
 }

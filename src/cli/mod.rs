@@ -51,7 +51,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "doorman", &mut out);
             Ok(())
         }
-        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(|error| cannot_print(&error)),
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(|error| cannot_print(&error))
+        }
     }
 }
 
@@ -62,7 +64,11 @@ pub(crate) fn colour() -> bool {
 
 /// Standard output went away.
 pub(crate) fn cannot_print(error: &io::Error) -> Failure {
-    Failure::new(Exit::Io, format!("The output could not be written: {error}."), "Look at where it was sent to.")
+    Failure::new(
+        Exit::Io,
+        format!("The output could not be written: {error}."),
+        "Look at where it was sent to.",
+    )
 }
 
 /// How a command ends, as sysexits.h has it.

@@ -41,7 +41,9 @@ pub(super) fn run(args: &Run) -> Result<(), Failure> {
 pub(super) fn failed(error: &RunError) -> Failure {
     let (exit, remedy) = match error {
         RunError::Start(_) => (Exit::Config, "Correct the file or the path that is named."),
-        RunError::Thread(_) => (Exit::Unavailable, "Look at the machine's limits for threads and descriptors."),
+        RunError::Thread(_) => {
+            (Exit::Unavailable, "Look at the machine's limits for threads and descriptors.")
+        }
         RunError::WorkerDied(_) => (Exit::Software, "Start it again; the log above says what happened."),
     };
     let causes = anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>();
@@ -87,7 +89,9 @@ impl Signals {
     fn look_at_configuration(&self) {
         match config::read(self.file.as_deref(), &self.flags) {
             Ok(_) => warn!("SIGHUP: the configuration is good; this version applies it at the next start"),
-            Err(problems) => error!("SIGHUP: the configuration is bad and would not start:\n{}", Failure::from(problems)),
+            Err(problems) => {
+                error!("SIGHUP: the configuration is bad and would not start:\n{}", Failure::from(problems))
+            }
         }
     }
 }

@@ -1,17 +1,56 @@
 //! The control plane: one supervised thread that keeps the certificate fresh and answers `status`.
+//!
+//! It may die of a fault of ours: port 80 goes on answering, and the plane is started anew.
 
-use std::sync::Arc;
+mod acme;
+mod admin;
+mod board;
+mod driver;
+mod local_ca;
+mod observe;
+mod pair;
+mod store;
+pub(crate) mod when;
+
+use std::any::Any;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
+use self::board::Board;
 use crate::config::Config;
-use crate::shared::cell::{Reader, Writer};
+use crate::shared::cell::Reader;
 use crate::shared::challenges;
 use crate::shared::listeners::Listener;
 use crate::shared::stats::Stats;
+use crate::shared::tls;
+
+/// Between a death of the plane and its next life; the last repeats.
+const RESTART_BACKOFF: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
+
+/// For file operations that are under way when the daemon ends.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// Requests of the admin interface that wait for the driver.
+const MOST_ASKS: usize = 32;
+
+/// Lives of the plane before this one.
+static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
 /// What the control plane is given; it outlives every restart of the plane.
 #[derive(Debug)]
@@ -23,7 +62,7 @@ pub struct Context {
     /// Where challenge answers are published.
     pub challenges: challenges::Publisher,
     /// Where the pair goes that HTTPS listeners present.
-    pub served: Writer<Option<Arc<CertifiedKey>>>,
+    pub served: tls::Publisher,
     /// Which ports are ours.
     pub listeners: Reader<Vec<Listener>>,
     /// What the workers counted.
@@ -44,4 +83,87 @@ pub enum Issuer {
         /// How long each certificate lives.
         life: Duration,
     },
+}
+
+/// Starts the plane in a thread of its own, which ends soon after [`Context::shutdown`] is cancelled and not before.
+///
+/// # Errors
+/// The thread cannot be made.
+pub fn spawn(context: Context) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || supervise(&Rc::new(context)))
+}
+
+/// How often the plane was started anew.
+fn restarts() -> u64 {
+    RESTARTS.load(Ordering::Relaxed)
+}
+
+/// A duration for people: its two largest units.
+pub(crate) fn roughly(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}
+
+fn supervise(context: &Rc<Context>) {
+    let mut pauses = RESTART_BACKOFF.iter().copied();
+    let mut pause = RESTART_BACKOFF[0];
+    loop {
+        let life = std::panic::catch_unwind(AssertUnwindSafe(|| live(context)));
+        if context.shutdown.is_cancelled() {
+            return;
+        }
+        match life {
+            Ok(Ok(())) => error!("the control plane ended without being asked to; starting it anew"),
+            Ok(Err(error)) => error!(%error, "the control plane could not run; starting it anew"),
+            Err(panic) => error!(panic = words(&*panic), "the control plane died; starting it anew"),
+        }
+        RESTARTS.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(pause);
+        pause = pauses.next().unwrap_or(pause);
+    }
+}
+
+/// One life of the plane.
+fn live(context: &Rc<Context>) -> io::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().thread_name("control-files").build()?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let board = Rc::new(Board::default());
+        let (asks, mut asked) = mpsc::channel(MOST_ASKS);
+        tokio::select! {
+            () = context.shutdown.cancelled() => {}
+            () = driver::run(context, &board, &mut asked) => {}
+            () = admin::serve(context, &board, asks) => {}
+        }
+    });
+    drop(tasks); // orders in flight end here, and withdraw their tokens
+    runtime.shutdown_timeout(LAST_WRITES);
+    Ok(())
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without words")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_told_in_its_two_largest_units() {
+        let told = |seconds| roughly(Duration::from_secs(seconds));
+        assert_eq!(told(7), "7 s");
+        assert_eq!(told(119), "1 min 59 s");
+        assert_eq!(told(160 * 3600), "6 d 16 h");
+    }
 }

@@ -1,4 +1,7 @@
 //! Decisions, and nothing but: no task, no socket, no file, no clock, no randomness.
 
+pub mod failure;
 pub mod headers;
+pub mod lifecycle;
 pub mod route;
+pub mod schedule;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::tls::Terminator;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -14,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::sleep_until;
-use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::activity::{Activity, Phase, Watched};
@@ -105,7 +105,7 @@ async fn has_spoken(socket: &TcpStream, activity: &Rc<Activity>) -> bool {
 async fn https(
     worker: Rc<Worker>,
     door: Rc<Door>,
-    tls: &TlsAcceptor,
+    tls: &Terminator,
     socket: TcpStream,
     peer: SocketAddr,
     activity: Rc<Activity>,

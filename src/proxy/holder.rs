@@ -63,7 +63,8 @@ fn has_one_of(process: &Process, sockets: &HashSet<u64>) -> bool {
 fn unit(process: &Process) -> Option<String> {
     let groups = process.cgroups().ok()?;
     groups.into_iter().find_map(|group| {
-        let name = group.pathname.rsplit('/').find(|name| name.ends_with(".service") || name.ends_with(".scope"))?;
+        let name =
+            group.pathname.rsplit('/').find(|name| name.ends_with(".service") || name.ends_with(".scope"))?;
         Some(name.to_owned())
     })
 }

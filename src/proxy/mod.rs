@@ -30,13 +30,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::connect::Connector;
 use self::gate::Gate;
 use self::listen::ClaimError;
+use self::tls::Terminator;
 use self::worker::{Assignment, Plan};
 use crate::config::{AllowPaths, Config, Scheme, Upstream};
 use crate::shared::cell::Writer;
@@ -99,7 +99,7 @@ struct Worker {
 struct Wanted {
     address: SocketAddr,
     kind: Kind,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Terminator>,
     upstream: usize,
     redirect: bool,
     claimed: bool,
@@ -142,7 +142,7 @@ impl Plane {
         }
         let mut plane = Self {
             workers,
-            wanted: wanted(config, &tls::acceptor(context.served)),
+            wanted: wanted(config, &Terminator::new(context.served)),
             listeners: context.listeners,
             shutdown: context.shutdown,
         };
@@ -296,7 +296,7 @@ fn acme_upstream(config: &Config) -> Result<Option<(Upstream, Connector)>, Trust
     Ok(Some((upstream, connector)))
 }
 
-fn wanted(config: &Config, acceptor: &TlsAcceptor) -> Vec<Wanted> {
+fn wanted(config: &Config, terminator: &Terminator) -> Vec<Wanted> {
     let http = config.http.listen.iter().map(|address| (*address, Kind::Http, false, 0));
     let https = config.https.listen.iter().map(|address| (*address, Kind::Https, true, 0));
     let forwards = config.forwards.iter().enumerate().flat_map(|(index, forward)| {
@@ -307,7 +307,7 @@ fn wanted(config: &Config, acceptor: &TlsAcceptor) -> Vec<Wanted> {
         .map(|(address, kind, tls, upstream)| Wanted {
             address,
             kind,
-            tls: tls.then(|| acceptor.clone()),
+            tls: tls.then(|| terminator.clone()),
             upstream,
             redirect: kind == Kind::Http && config.http.redirect_to_https,
             claimed: false,

@@ -1,22 +1,43 @@
 //! TLS towards clients: one configuration for all of them, whose certificate comes from a cell at each handshake.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::ResolvesServerCert;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::shared::tls::Served;
 
-/// Terminates TLS with whatever `served` holds when a handshake begins.
-pub(super) fn acceptor(served: Served) -> TlsAcceptor {
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(served);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions")
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+/// Terminates TLS with whatever is served when a handshake begins.
+#[derive(Clone)]
+pub(super) struct Terminator {
+    acceptor: TlsAcceptor,
+    served: Served,
+}
+
+impl Terminator {
+    /// Presents what `served` holds.
+    pub(super) fn new(served: Served) -> Self {
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(served.clone());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default protocol versions")
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Self { acceptor: TlsAcceptor::from(Arc::new(config)), served }
+    }
+
+    /// The handshake. The ports are open a moment before there is a certificate: who is that early waits for it.
+    ///
+    /// # Errors
+    /// The handshake failed.
+    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.served.begun().await;
+        self.acceptor.accept(socket).await
+    }
 }

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::tls::Terminator;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -48,7 +48,7 @@ pub(super) struct Plan {
 /// A listener to serve.
 pub(super) struct Assignment {
     pub(super) socket: std::net::TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Terminator>,
     /// Index into [`Plan::upstreams`].
     pub(super) upstream: usize,
     pub(super) redirect: bool,
@@ -71,7 +71,7 @@ pub(super) struct Worker {
 /// What the connections of one listener share.
 pub(super) struct Door {
     pub(super) panel: Rc<Pool>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Terminator>,
     /// Requests come over TLS.
     pub(super) secure: bool,
     pub(super) redirect: bool,

@@ -34,7 +34,10 @@ pub(super) struct Scene {
 }
 
 /// Starts to tell, in a thread of its own, until Ctrl-C or `shutdown`. Whatever ends it ends the demo.
-pub(super) fn spawn(scene: Scene, shutdown: CancellationToken) -> io::Result<JoinHandle<Result<(), Failure>>> {
+pub(super) fn spawn(
+    scene: Scene,
+    shutdown: CancellationToken,
+) -> io::Result<JoinHandle<Result<(), Failure>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("commentary".to_owned()).spawn(move || {
         let _end = shutdown.clone().drop_guard();
@@ -63,8 +66,12 @@ async fn tell(scene: &Scene) -> Result<(), Failure> {
     introduce(scene).map_err(|error| crate::cli::cannot_print(&error))?;
     let visitor = Visitor::new(scene.http, scene.https);
     let mut shown = open(&mut story, &visitor).await?;
-    let mut kept = visitor.keep().await.map_err(|error| broken("the kept connection could not be opened", &error))?;
-    story.say(&format!("a connection over https is opened and kept: the panel's clock, under {}", short(&shown)))?;
+    let mut kept =
+        visitor.keep().await.map_err(|error| broken("the kept connection could not be opened", &error))?;
+    story.say(&format!(
+        "a connection over https is opened and kept: the panel's clock, under {}",
+        short(&shown)
+    ))?;
     let mut events = 0;
     let mut look = Instant::now();
     loop {
@@ -77,7 +84,10 @@ async fn tell(scene: &Scene) -> Result<(), Failure> {
         if seen != shown {
             let what = described(&scene.store, &seen).unwrap_or_default();
             story.say(&format!("swapped: new connections are shown {}{what}", short(&seen)))?;
-            story.add(&format!("the kept connection goes on: {events} events, none missing (it began under {})", short(&kept.began_with)))?;
+            story.add(&format!(
+                "the kept connection goes on: {events} events, none missing (it began under {})",
+                short(&kept.began_with)
+            ))?;
             shown = seen;
         }
     }
@@ -92,7 +102,9 @@ async fn open(story: &mut Story, visitor: &Visitor) -> Result<[u8; 32], Failure>
     let status = loop {
         match visitor.page().await {
             Ok(status) => break status,
-            Err(error) if story.began.elapsed() > OPENING => return Err(broken("the door did not open", &error)),
+            Err(error) if story.began.elapsed() > OPENING => {
+                return Err(broken("the door did not open", &error));
+            }
             Err(_) => sleep(LOOK).await,
         }
     };
@@ -103,7 +115,9 @@ async fn open(story: &mut Story, visitor: &Visitor) -> Result<[u8; 32], Failure>
                 story.say(&format!("https answers, under the certificate {}", short(&shown)))?;
                 return Ok(shown);
             }
-            Err(error) if story.began.elapsed() > OPENING => return Err(broken("https did not answer", &error)),
+            Err(error) if story.began.elapsed() > OPENING => {
+                return Err(broken("https did not answer", &error));
+            }
             Err(_) => sleep(LOOK).await,
         }
     }
@@ -115,12 +129,19 @@ fn introduce(scene: &Scene) -> io::Result<()> {
         AdminAddress::Tcp(address) => address.to_string(),
     };
     let life = scene.life.as_secs();
-    let issuer = scene.acme.as_deref().map_or_else(|| "the built-in local CA".to_owned(), |url| format!("Pebble, {url}"));
+    let issuer = scene
+        .acme
+        .as_deref()
+        .map_or_else(|| "the built-in local CA".to_owned(), |url| format!("Pebble, {url}"));
     let mut out = io::stdout().lock();
     writeln!(out, "doorman demo\n")?;
     writeln!(out, "  front door    http://{}  and  https://{}", scene.http, scene.https)?;
     writeln!(out, "  sample panel  http://{}, behind it", scene.panel)?;
-    writeln!(out, "  certificates  from {issuer}; each lives {life} s, a new one comes after {} s", life / 2)?;
+    writeln!(
+        out,
+        "  certificates  from {issuer}; each lives {life} s, a new one comes after {} s",
+        life / 2
+    )?;
     writeln!(out, "  files         {}", scene.store.join("live").display())?;
     writeln!(out, "  status        doorman status --admin {admin}")?;
     writeln!(out, "\n  Open one of the addresses in a browser, or use curl -k. Ctrl-C ends it.\n")?;
@@ -165,5 +186,9 @@ fn short(fingerprint: &[u8; 32]) -> String {
 }
 
 fn broken(what: &str, error: &VisitError) -> Failure {
-    Failure::new(Exit::Software, format!("The demo failed: {what}: {error}."), "Please report this with RUST_LOG=debug.")
+    Failure::new(
+        Exit::Software,
+        format!("The demo failed: {what}: {error}."),
+        "Please report this with RUST_LOG=debug.",
+    )
 }

@@ -107,9 +107,17 @@ fn free_ports() -> std::io::Result<(u16, u16)> {
 
 fn not_found(error: &std::io::Error) -> Failure {
     let happened = format!("Pebble could not be started: {error}.");
-    Failure::new(Exit::Unavailable, happened, "Install it (apt install pebble), or run the demo without --acme.")
+    Failure::new(
+        Exit::Unavailable,
+        happened,
+        "Install it (apt install pebble), or run the demo without --acme.",
+    )
 }
 
 fn cannot_start(why: &str) -> Failure {
-    Failure::new(Exit::Unavailable, format!("Pebble could not be prepared: {why}."), "Run the demo without --acme.")
+    Failure::new(
+        Exit::Unavailable,
+        format!("Pebble could not be prepared: {why}."),
+        "Run the demo without --acme.",
+    )
 }

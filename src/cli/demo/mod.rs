@@ -50,7 +50,9 @@ pub(super) fn run(args: &Demo) -> Result<(), Failure> {
     shutdown.cancel();
     let told = narrator.join();
     ended.map_err(|error| run::failed(&error))?;
-    told.unwrap_or_else(|_| Err(Failure::new(Exit::Software, "The demo's commentary broke off.", "Please report this.")))?;
+    told.unwrap_or_else(|_| {
+        Err(Failure::new(Exit::Software, "The demo's commentary broke off.", "Please report this."))
+    })?;
     // The terminal may be gone.
     let _ = writeln!(std::io::stdout(), "The end. Nothing is left behind.");
     Ok(())

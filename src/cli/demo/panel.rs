@@ -60,7 +60,11 @@ async fn serve(listener: std::net::TcpListener) {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Page>, Infallible> {
     let (status, kind, page) = match request.uri().path() {
-        "/" => (StatusCode::OK, "text/html; charset=utf-8", Page::Whole(Some(Bytes::from_static(PAGE.as_bytes())))),
+        "/" => (
+            StatusCode::OK,
+            "text/html; charset=utf-8",
+            Page::Whole(Some(Bytes::from_static(PAGE.as_bytes()))),
+        ),
         CLOCK => (StatusCode::OK, "text/event-stream", Page::Clock { ticks: 0, interval: interval(TICK) }),
         _ => (StatusCode::NOT_FOUND, "text/plain", Page::Whole(Some(Bytes::from_static(b"not here\n")))),
     };
@@ -84,7 +88,10 @@ impl Body for Page {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Clock { ticks, interval } => interval.poll_tick(cx).map(|_| {

@@ -96,9 +96,11 @@ impl Visitor {
 impl Kept {
     /// Waits for the next event; the number of events so far. A missing one is an error, as a cut connection is.
     pub(super) async fn next(&mut self) -> Result<u64, VisitError> {
-        let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.map_err(|_| VisitError::TimedOut)?;
+        let frame =
+            tokio::time::timeout(PATIENCE, self.body.frame()).await.map_err(|_| VisitError::TimedOut)?;
         let frame = frame.ok_or(VisitError::Closed)??;
-        let events = frame.data_ref().map_or(0, |data| data.windows(2).filter(|pair| *pair == b"\n\n").count());
+        let events =
+            frame.data_ref().map_or(0, |data| data.windows(2).filter(|pair| *pair == b"\n\n").count());
         let last = format!("data: {}\n\n", self.expected + events as u64 - 1);
         if !frame.data_ref().is_some_and(|data| data.ends_with(last.as_bytes())) {
             return Err(VisitError::Closed);

@@ -1,0 +1,388 @@
+//! One order at an ACME CA, from the account to the checked certificate. The only module that knows the library.
+
+mod error;
+mod selfcheck;
+mod wire;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier,
+    NewAccount, NewOrder, Order, OrderStatus,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
+use tokio::time::Instant;
+
+pub(crate) use self::error::IssueError;
+pub(super) use self::selfcheck::dialable;
+use self::wire::Wire;
+use super::board::{Board, Stage};
+use super::pair::Pair;
+use super::store::{Pending, Store};
+use super::when;
+use crate::config::IpCert;
+use crate::policy::failure::Kind;
+use crate::shared::cell::Reader;
+use crate::shared::challenges::{Published, Publisher};
+use crate::shared::clock;
+use crate::shared::listeners::Listener;
+
+/// The same status for so long is no progress.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Between two looks at an order; the CA's own wish counts between the first and the last of these.
+const POLL: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+
+/// A request is tried again with a fresh nonce so often; each of these is three tries of the library.
+const NONCE_ROUNDS: u32 = 8;
+
+/// An order to be made, and what it needs.
+#[derive(Clone)]
+pub(crate) struct Job {
+    /// What is ordered, and where.
+    pub(crate) config: IpCert,
+    /// The lifecycle's terms.
+    pub(crate) terms: String,
+    /// Where the account and the key are kept.
+    pub(crate) store: Store,
+    /// Where tokens are published.
+    pub(crate) challenges: Publisher,
+    /// Our doors.
+    pub(crate) listeners: Reader<Vec<Listener>>,
+    /// Where the steps are told.
+    pub(crate) board: Rc<Board>,
+}
+
+impl Job {
+    /// Gets a certificate. Tokens are withdrawn when this returns or is dropped.
+    pub(crate) async fn run(&self) -> Result<Pair, IssueError> {
+        let (session, mut order, key_pem) = self.order().await?;
+        let outcome = session.follow(&mut order, &key_pem).await;
+        // A good one is forgotten by the driver, once the certificate is installed.
+        if outcome.as_ref().is_err_and(IssueError::ends_the_order) {
+            self.forget_pending().await?;
+        }
+        outcome
+    }
+
+    /// An order at the CA: the one that was in flight, or a new one.
+    async fn order(&self) -> Result<(Session<'_>, Order, String), IssueError> {
+        let session = self.session(Known::Kept).await?;
+        if let Some((order, key_pem)) = self.resumed(&session).await? {
+            return Ok((session, order, key_pem));
+        }
+        match session.new_order().await {
+            Ok((order, key_pem)) => Ok((session, order, key_pem)),
+            Err(error) if error.account_is_gone() => {
+                tracing::warn!("the CA does not know our account any more; making a new one, once");
+                let session = self.session(Known::Forgotten).await?;
+                let (order, key_pem) = session.new_order().await?;
+                Ok((session, order, key_pem))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The order of an earlier try, when it can still lead to something.
+    async fn resumed(&self, session: &Session<'_>) -> Result<Option<(Order, String)>, IssueError> {
+        let pending = self.store.off_thread(Store::pending).await?;
+        let Some(pending) = pending.filter(|pending| pending.terms == self.terms) else {
+            return Ok(None);
+        };
+        let found = session.ask(async || session.account.order(pending.order_url.clone()).await).await;
+        match found {
+            Ok(mut order) => {
+                if order.state().status != OrderStatus::Invalid {
+                    self.board.step(Stage::OrderPlaced, "the order of an earlier try goes on");
+                    return Ok(Some((order, pending.key_pem)));
+                }
+            }
+            Err(IssueError::Problem { .. }) => {} // the CA does not know it any more
+            Err(error) => return Err(error),
+        }
+        self.forget_pending().await?;
+        Ok(None)
+    }
+
+    /// A connection to the CA with our account there, made when there is none.
+    async fn session(&self, known: Known) -> Result<Session<'_>, IssueError> {
+        let directory = &self.config.directory;
+        let wire = Wire::new(directory)?;
+        let credentials = match known {
+            Known::Kept => {
+                let url = directory.url.clone();
+                self.store.off_thread(move |store| store.account(&url)).await?
+            }
+            Known::Forgotten => None,
+        };
+        let credentials = credentials.and_then(|kept| {
+            serde_json::from_value::<AccountCredentials>(kept)
+                .inspect_err(
+                    |error| tracing::warn!(%error, "the account in the store is damaged; making a new one"),
+                )
+                .ok()
+        });
+        let builder = || Account::builder_with_http(Box::new(wire.clone()));
+        let library = |error| IssueError::from_library(error, wire.retry_after());
+        let account = if let Some(credentials) = credentials {
+            builder().from_credentials(credentials).await.map_err(library)?
+        } else {
+            let contact = self.config.email.as_ref().map(|email| format!("mailto:{email}"));
+            let contact: Vec<&str> = contact.as_deref().into_iter().collect();
+            let new =
+                NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+            let binding = self.external_account()?;
+            let create = async || builder().create(&new, directory.url.clone(), binding.as_ref()).await;
+            let (account, credentials) = with_fresh_nonces(&wire, create).await?;
+            let credentials = serde_json::to_value(credentials).map_err(IssueError::NotAcme)?;
+            let url = directory.url.clone();
+            self.store.off_thread(move |store| store.save_account(&url, credentials)).await?;
+            self.board.step(Stage::Account, format!("a new one at {}", directory.url));
+            account
+        };
+        Ok(Session { job: self, wire, account })
+    }
+
+    async fn forget_pending(&self) -> Result<(), IssueError> {
+        Ok(self.store.off_thread(Store::forget_pending).await?)
+    }
+
+    fn external_account(&self) -> Result<Option<ExternalAccountKey>, IssueError> {
+        let Some((kid, key)) = &self.config.eab else {
+            return Ok(None);
+        };
+        let url_safe = key.expose().trim().trim_end_matches('=').replace('+', "-").replace('/', "_");
+        let key = URL_SAFE_NO_PAD.decode(url_safe).map_err(|_| IssueError::EabKey)?;
+        Ok(Some(ExternalAccountKey::new(kid.clone(), &key)))
+    }
+}
+
+/// Whether the account in the store is used.
+#[derive(Clone, Copy)]
+enum Known {
+    Kept,
+    Forgotten,
+}
+
+/// An account at a CA, for one order.
+struct Session<'a> {
+    job: &'a Job,
+    wire: Wire,
+    account: Account,
+}
+
+impl Session<'_> {
+    /// Places an order, and keeps its URL and the key of the certificate to be.
+    async fn new_order(&self) -> Result<(Order, String), IssueError> {
+        let config = &self.job.config;
+        let identifiers: Vec<Identifier> = config.ips.iter().copied().map(Identifier::Ip).collect();
+        let profile = config
+            .profile
+            .as_deref()
+            .filter(|wanted| self.account.profiles().any(|offered| offered.name == *wanted));
+        let mut new = NewOrder::new(&identifiers);
+        if let Some(profile) = profile {
+            new = new.profile(profile);
+        }
+        let mut order = self.ask(async || self.account.new_order(&new).await).await?;
+        let key_pem = KeyPair::generate()?.serialize_pem();
+        let pending = Pending {
+            terms: self.job.terms.clone(),
+            order_url: order.url().to_owned(),
+            key_pem: key_pem.clone(),
+        };
+        self.job.store.off_thread(move |store| store.save_pending(&pending)).await?;
+        let detail = match profile {
+            Some(profile) => format!("{} (profile {profile})", list(&config.ips)),
+            None => list(&config.ips),
+        };
+        self.job.board.step(Stage::OrderPlaced, detail);
+        tracing::debug!(status = ?order.state().status, "order");
+        Ok((order, key_pem))
+    }
+
+    /// Does what the order's status asks for, until there is a certificate.
+    async fn follow(&self, order: &mut Order, key_pem: &str) -> Result<Pair, IssueError> {
+        let mut published = Vec::new();
+        loop {
+            let status = order.state().status;
+            match status {
+                OrderStatus::Pending => {
+                    published = self.authorize(order).await?;
+                    self.leave(order, status).await?;
+                    if order.state().status != OrderStatus::Invalid {
+                        self.job.board.step(Stage::Validated, list(&self.job.config.ips));
+                    }
+                }
+                OrderStatus::Ready => self.finalize(order, key_pem).await?,
+                OrderStatus::Processing => self.leave(order, status).await?,
+                OrderStatus::Valid => break,
+                OrderStatus::Invalid => return Err(self.why_invalid(order).await),
+            }
+        }
+        drop(published);
+        self.download(order, key_pem).await
+    }
+
+    /// Publishes a token for each address that is not authorized yet, sees it through our own doors, and tells the CA.
+    async fn authorize(&self, order: &mut Order) -> Result<Vec<Published>, IssueError> {
+        self.load_authorizations(order).await?;
+        let mut published = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| self.library(error))?;
+            let ip = self.ours(authorization.identifier().identifier)?;
+            if authorization.status == AuthorizationStatus::Valid {
+                self.job.board.step(Stage::AlreadyAuthorized, ip.to_string());
+                continue;
+            }
+            let mut challenge =
+                authorization.challenge(ChallengeType::Http01).ok_or(IssueError::NoChallenge(ip))?;
+            let key_authorization = challenge.key_authorization();
+            let token = challenge.token.clone();
+            published.push(self.job.challenges.publish(&token, key_authorization.as_str()));
+            self.check(ip, &token, key_authorization.as_str()).await?;
+            self.ask(async || challenge.set_ready().await).await?;
+            self.job.board.step(Stage::ValidationRequested, ip.to_string());
+        }
+        Ok(published)
+    }
+
+    /// Fetches what of the authorizations is not known yet; afterwards going through them needs no network.
+    async fn load_authorizations(&self, order: &mut Order) -> Result<(), IssueError> {
+        self.ask(async || {
+            let mut authorizations = order.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                authorization?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn check(&self, ip: IpAddr, token: &str, key_authorization: &str) -> Result<(), IssueError> {
+        let doors: Vec<_> = selfcheck::doors(&self.job.listeners.load()).collect();
+        for address in doors {
+            selfcheck::fetch(address, ip, token, key_authorization)
+                .await
+                .map_err(|source| IssueError::SelfCheck { address, source })?;
+            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}"));
+        }
+        Ok(())
+    }
+
+    /// Asks for the certificate of the key that is in the store.
+    async fn finalize(&self, order: &mut Order, key_pem: &str) -> Result<(), IssueError> {
+        let key = KeyPair::from_pem(key_pem)?;
+        let mut request = CertificateParams::default();
+        request.distinguished_name = DistinguishedName::new(); // an address in the CN is a badCSR
+        request.subject_alt_names = self.job.config.ips.iter().map(|ip| SanType::IpAddress(*ip)).collect();
+        let request = request.serialize_request(&key)?;
+        self.ask(async || order.finalize_csr(request.der()).await).await
+    }
+
+    /// Waits until the order has another status than this.
+    async fn leave(&self, order: &mut Order, status: OrderStatus) -> Result<(), IssueError> {
+        let patience = Instant::now() + STALL_LIMIT;
+        let mut pauses = POLL.iter().copied();
+        let mut pause = POLL[0];
+        loop {
+            self.ask(async || order.refresh().await.map(|_| ())).await?;
+            if order.state().status != status {
+                return Ok(());
+            }
+            if Instant::now() >= patience {
+                return Err(IssueError::Stalled { status, limit: STALL_LIMIT });
+            }
+            pause = pauses.next().unwrap_or(pause);
+            let wish = self.wire.retry_after().map(|at| at - clock::now());
+            let wish = wish.and_then(|wish| Duration::try_from(wish).ok()).unwrap_or_default();
+            tokio::time::sleep(wish.min(POLL[POLL.len() - 1]).max(pause)).await;
+        }
+    }
+
+    async fn download(&self, order: &mut Order, key_pem: &str) -> Result<Pair, IssueError> {
+        let chain = self.ask(async || order.certificate().await).await?.ok_or(IssueError::Invalid)?; // cannot be: the order is valid
+        let pair = Pair::parse(&chain, key_pem)?;
+        pair.check(&self.job.config.ips, clock::now())?;
+        let facts = &pair.facts;
+        self.job
+            .board
+            .step(Stage::Issued, format!("by {}, until {}", facts.issuer, when::text(facts.not_after)));
+        Ok(pair)
+    }
+
+    /// The challenge that failed says more than the order.
+    async fn why_invalid(&self, order: &mut Order) -> IssueError {
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if self.ask(async || authorization.refresh().await.map(|_| ())).await.is_err() {
+                continue;
+            }
+            let Ok(identifier) = self.ours(authorization.identifier().identifier) else {
+                continue;
+            };
+            let said = authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
+            if let Some(problem) = said {
+                return IssueError::Validation { identifier, kind: error::kind(&problem), problem };
+            }
+        }
+        match order.state().error.clone() {
+            Some(problem) => self.library(instant_acme::Error::Api(problem)),
+            None => IssueError::Invalid,
+        }
+    }
+
+    fn ours(&self, identifier: &Identifier) -> Result<IpAddr, IssueError> {
+        if let Identifier::Ip(ip) = identifier
+            && self.job.config.ips.contains(ip)
+        {
+            return Ok(*ip);
+        }
+        Err(IssueError::ForeignIdentifier)
+    }
+
+    async fn ask<T>(
+        &self,
+        call: impl AsyncFnMut() -> Result<T, instant_acme::Error>,
+    ) -> Result<T, IssueError> {
+        with_fresh_nonces(&self.wire, call).await
+    }
+
+    fn library(&self, error: instant_acme::Error) -> IssueError {
+        IssueError::from_library(error, self.wire.retry_after())
+    }
+}
+
+/// Calls again while the CA only dislikes the nonce (RFC 8555 section 6.5): nothing has happened then.
+async fn with_fresh_nonces<T>(
+    wire: &Wire,
+    mut call: impl AsyncFnMut() -> Result<T, instant_acme::Error>,
+) -> Result<T, IssueError> {
+    let mut round = 1;
+    loop {
+        let error = match call().await {
+            Ok(value) => return Ok(value),
+            Err(error) => IssueError::from_library(error, wire.retry_after()),
+        };
+        let nonce = matches!(error, IssueError::Problem { kind: Kind::BadNonce, .. });
+        if !nonce || round == NONCE_ROUNDS {
+            return Err(error);
+        }
+        round += 1;
+    }
+}
+
+fn list(ips: &[IpAddr]) -> String {
+    ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

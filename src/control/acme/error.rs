@@ -1,0 +1,302 @@
+//! Why an order came to nothing, in a sentence, and what that means for the next.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use instant_acme::{OrderStatus, Problem};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::selfcheck::SelfCheckError;
+use super::wire::{RootsError, WireError};
+use crate::control::pair::PairError;
+use crate::control::store::{Chain, StoreError};
+use crate::policy::failure::{Disposition, Failure, Kind};
+
+/// Why an order came to nothing.
+#[derive(Debug, Error)]
+pub(crate) enum IssueError {
+    /// The file of `directory_ca` cannot be used.
+    #[error("the roots of ip_cert.directory_ca cannot be used")]
+    Roots(#[from] RootsError),
+    /// `eab_hmac_key` is not base64.
+    #[error("ip_cert.eab_hmac_key is not base64url: copy it again from the CA")]
+    EabKey,
+    /// Nothing that ACME has a word for.
+    #[error("the CA is out of reach: {0}")]
+    Wire(#[source] WireError),
+    /// What answered does not speak ACME.
+    #[error("what answered is no ACME server")]
+    NotAcme(#[source] serde_json::Error),
+    /// The library could not go on.
+    #[error("the ACME exchange broke off")]
+    Library(#[source] instant_acme::Error),
+    /// A problem document.
+    #[error("the CA refused: {}", words(.problem))]
+    Problem {
+        /// Its type.
+        kind: Kind,
+        /// What the CA said.
+        problem: Problem,
+        /// The moment that it named.
+        retry_after: Option<OffsetDateTime>,
+    },
+    /// The CA looked, and was not satisfied.
+    #[error("the CA could not validate {identifier}: {}", words(.problem))]
+    Validation {
+        /// For which address.
+        identifier: IpAddr,
+        /// Its type.
+        kind: Kind,
+        /// What the CA said.
+        problem: Problem,
+    },
+    /// The order became invalid, and no challenge says why.
+    #[error("the CA gave the order up without saying why")]
+    Invalid,
+    /// No HTTP-01 among the challenges.
+    #[error("the CA offers no HTTP-01 challenge for {0}")]
+    NoChallenge(IpAddr),
+    /// An authorization for something that was not asked for.
+    #[error("the CA asks for an address that was not ordered")]
+    ForeignIdentifier,
+    /// The token did not come back through our own door.
+    #[error("the token is not served at {address}: {source}")]
+    SelfCheck {
+        /// Our listener.
+        address: SocketAddr,
+        /// What came instead.
+        source: SelfCheckError,
+    },
+    /// Nothing happens any more.
+    #[error("the CA made no progress in {} s (the order is {status:?})", .limit.as_secs())]
+    Stalled {
+        /// Where it stopped.
+        status: OrderStatus,
+        /// How long that was watched.
+        limit: Duration,
+    },
+    /// The certificate is not what was asked for.
+    #[error("the CA's certificate cannot be used: {0}")]
+    Certificate(#[from] PairError),
+    /// No key or request could be made.
+    #[error("the certificate request could not be made")]
+    Request(#[from] rcgen::Error),
+    /// What must not be lost could not be kept.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl IssueError {
+    /// From what the library says; `retry_after` is what the CA said beside it.
+    pub(super) fn from_library(error: instant_acme::Error, retry_after: Option<OffsetDateTime>) -> Self {
+        match error {
+            instant_acme::Error::Api(problem) => Self::Problem { kind: kind(&problem), problem, retry_after },
+            instant_acme::Error::Json(error) => Self::NotAcme(error),
+            instant_acme::Error::Other(error) => match error.downcast::<WireError>() {
+                Ok(error) => Self::Wire(*error),
+                Err(error) => Self::Library(instant_acme::Error::Other(error)),
+            },
+            error @ (instant_acme::Error::Crypto
+            | instant_acme::Error::KeyRejected
+            | instant_acme::Error::Http(_)
+            | instant_acme::Error::InvalidUri(_)
+            | instant_acme::Error::Timeout(_)
+            | instant_acme::Error::Unsupported(_)
+            | instant_acme::Error::Str(_)
+            | _) => Self::Library(error),
+        }
+    }
+
+    /// Whether the CA refused because it does not know the account.
+    pub(super) fn account_is_gone(&self) -> bool {
+        matches!(self, Self::Problem { kind: Kind::AccountDoesNotExist, .. })
+    }
+
+    /// Whether a certificate was issued all the same.
+    pub(crate) fn spent_a_certificate(&self) -> bool {
+        matches!(self, Self::Certificate(_))
+    }
+
+    /// Whether nothing can come of this order any more. A limit or a fault of the CA passes, and the order is still there.
+    pub(super) fn ends_the_order(&self) -> bool {
+        match self {
+            Self::Problem { kind, .. } => {
+                !matches!(kind, Kind::RateLimited | Kind::ServerInternal | Kind::BadNonce)
+            }
+            Self::Validation { .. }
+            | Self::Invalid
+            | Self::Certificate(_)
+            | Self::NoChallenge(_)
+            | Self::ForeignIdentifier => true,
+            Self::Roots(_)
+            | Self::EabKey
+            | Self::Wire(_)
+            | Self::NotAcme(_)
+            | Self::Library(_)
+            | Self::SelfCheck { .. }
+            | Self::Stalled { .. }
+            | Self::Request(_)
+            | Self::Store(_) => false,
+        }
+    }
+
+    /// As the lifecycle is told.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure {
+            sentence: match self.advice() {
+                Some(advice) => format!("{}; {advice}", self.said()),
+                None => self.said(),
+            },
+            disposition: self.disposition(),
+        }
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Problem { kind, .. } | Self::Validation { kind, .. } => kind.advice(),
+            Self::Wire(_) => Some("does this machine reach the CA, and is its clock right?"),
+            Self::SelfCheck { .. } => Some("the CA was not told, so this costs none of its limits"),
+            Self::Roots(_)
+            | Self::EabKey
+            | Self::NotAcme(_)
+            | Self::Library(_)
+            | Self::Invalid
+            | Self::NoChallenge(_)
+            | Self::ForeignIdentifier
+            | Self::Stalled { .. }
+            | Self::Certificate(_)
+            | Self::Request(_)
+            | Self::Store(_) => None,
+        }
+    }
+
+    fn said(&self) -> String {
+        match self {
+            // These name their cause themselves.
+            Self::Wire(_) | Self::Certificate(_) | Self::Store(_) => self.to_string(),
+            Self::Roots(_)
+            | Self::EabKey
+            | Self::NotAcme(_)
+            | Self::Library(_)
+            | Self::Problem { .. }
+            | Self::Validation { .. }
+            | Self::Invalid
+            | Self::NoChallenge(_)
+            | Self::ForeignIdentifier
+            | Self::SelfCheck { .. }
+            | Self::Stalled { .. }
+            | Self::Request(_) => Chain(self).to_string(),
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Problem { kind, retry_after, .. } => kind.disposition(*retry_after),
+            Self::Wire(error) => match error {
+                WireError::Status { status, retry_after, .. } if status.as_u16() == 429 => {
+                    Disposition::RateLimited(*retry_after)
+                }
+                WireError::Status { retry_after, .. } => {
+                    retry_after.map_or(Disposition::Retry, Disposition::NotBefore)
+                }
+                WireError::Unreachable { .. } | WireError::TimedOut { .. } | WireError::Body { .. } => {
+                    Disposition::Retry
+                }
+            },
+            Self::Validation { kind, .. } => match kind.disposition(None) {
+                Disposition::Refused => Disposition::Refused,
+                Disposition::Retry
+                | Disposition::Validation
+                | Disposition::NotBefore(_)
+                | Disposition::RateLimited(_) => Disposition::Validation,
+            },
+            Self::Invalid => Disposition::Validation,
+            Self::EabKey | Self::NoChallenge(_) => Disposition::Refused,
+            Self::Roots(_)
+            | Self::NotAcme(_)
+            | Self::Library(_)
+            | Self::ForeignIdentifier
+            | Self::SelfCheck { .. }
+            | Self::Stalled { .. }
+            | Self::Certificate(_)
+            | Self::Request(_)
+            | Self::Store(_) => Disposition::Retry,
+        }
+    }
+}
+
+pub(super) fn kind(problem: &Problem) -> Kind {
+    Kind::parse(problem.r#type.as_deref().unwrap_or_default())
+}
+
+/// The CA's own words, on one line, and not more of them than fit a message.
+fn words(problem: &Problem) -> String {
+    const LONGEST: usize = 300;
+    let subproblems = problem.subproblems.iter().filter_map(|sub| sub.detail.as_deref());
+    let details: Vec<_> = problem.detail.as_deref().into_iter().chain(subproblems).collect();
+    let text = if details.is_empty() {
+        problem.r#type.clone().unwrap_or_else(|| "without a reason".to_owned())
+    } else {
+        details.join("; ")
+    };
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(LONGEST)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn problem(kind: &str, detail: &str) -> Problem {
+        let json = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}","detail":"{detail}"}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn a_failed_validation_says_who_could_not_be_reached_and_what_to_do() {
+        let error = IssueError::Validation {
+            identifier: "203.0.113.7".parse().unwrap(),
+            kind: Kind::Connection,
+            problem: problem("connection", "connection refused"),
+        };
+        let failure = error.failure();
+        assert_eq!(failure.disposition, Disposition::Validation);
+        assert_eq!(
+            failure.sentence,
+            "the CA could not validate 203.0.113.7: connection refused; is port 80 open in the provider's \
+             firewall, and does it lead to this machine?"
+        );
+    }
+
+    #[test]
+    fn a_page_of_a_load_balancer_is_waited_for_as_it_says() {
+        let at = datetime!(2026-01-01 00:00 UTC);
+        let error = |status| {
+            IssueError::Wire(WireError::Status { host: "ca".to_owned(), status, retry_after: Some(at) })
+        };
+        let unavailable = error(StatusCode::SERVICE_UNAVAILABLE).failure();
+        assert_eq!(unavailable.disposition, Disposition::NotBefore(at));
+        let too_many = error(StatusCode::TOO_MANY_REQUESTS).failure();
+        assert_eq!(too_many.disposition, Disposition::RateLimited(Some(at)));
+    }
+
+    #[test]
+    fn a_library_error_keeps_what_the_wire_knew() {
+        let wire = WireError::TimedOut { host: "ca".to_owned() };
+        let error = IssueError::from_library(instant_acme::Error::Other(Box::new(wire)), None);
+        assert!(matches!(error, IssueError::Wire(WireError::TimedOut { .. })));
+        let at = datetime!(2026-01-01 00:00 UTC);
+        let limited = instant_acme::Error::Api(problem("rateLimited", "too many"));
+        let failure = IssueError::from_library(limited, Some(at)).failure();
+        assert_eq!(failure.disposition, Disposition::RateLimited(Some(at)));
+    }
+}

@@ -1,0 +1,262 @@
+//! HTTP as an ACME client needs it: limited in time and size, and without forgetting what a CA said beside the body.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use instant_acme::{BodyWrapper, BytesResponse, HttpClient, Problem};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use crate::config::Directory;
+use crate::shared::clock;
+
+/// For one request, from the first packet to the last byte of the answer.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Of that, for the connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A chain with several intermediates has some 10 KiB.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("doorman/", env!("CARGO_PKG_VERSION")));
+
+type Client = legacy::Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
+
+/// A connection to one CA. Clones share it, and what it remembers.
+#[derive(Clone)]
+pub(super) struct Wire {
+    client: Client,
+    retry_after: Arc<Mutex<Option<OffsetDateTime>>>,
+}
+
+/// Why the CA's certificate could not be judged.
+#[derive(Debug, Error)]
+pub(crate) enum RootsError {
+    /// `directory_ca` cannot be read.
+    #[error("{path} cannot be read", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// `directory_ca` has no usable certificate.
+    #[error("{path} has no usable certificate", path = .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: pem::Error,
+    },
+    /// `directory_ca` has a certificate that cannot be a root.
+    #[error("{path} has a certificate that cannot be a root", path = .path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+}
+
+/// What went wrong below ACME.
+#[derive(Debug, Error)]
+pub(crate) enum WireError {
+    /// No connection, or none that holds.
+    #[error("{host} cannot be reached: {}", root_cause(.source))]
+    Unreachable {
+        /// Host and port.
+        host: String,
+        /// Why not.
+        source: legacy::Error,
+    },
+    /// It takes too long.
+    #[error("{host} did not answer within {} s", REQUEST_LIMIT.as_secs())]
+    TimedOut {
+        /// Host and port.
+        host: String,
+    },
+    /// The answer broke off or has no end.
+    #[error("the answer of {host} could not be read: {source}")]
+    Body {
+        /// Host and port.
+        host: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An error that is no problem document: a load balancer's page.
+    #[error("{host} answered {status}")]
+    Status {
+        /// Host and port.
+        host: String,
+        /// Its status.
+        status: StatusCode,
+        /// The moment that it named.
+        retry_after: Option<OffsetDateTime>,
+    },
+}
+
+impl Wire {
+    /// Trusts the public roots, or those of the file alone.
+    pub(super) fn new(directory: &Directory) -> Result<Self, RootsError> {
+        let roots = match &directory.ca_file {
+            Some(path) => roots_in(path)?,
+            None => public_roots(),
+        };
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_LIMIT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(tcp);
+        Ok(Self {
+            client: legacy::Client::builder(TokioExecutor::new()).build(connector),
+            retry_after: Arc::default(),
+        })
+    }
+
+    /// The moment that the last answer named.
+    pub(super) fn retry_after(&self) -> Option<OffsetDateTime> {
+        *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpClient for Wire {
+    fn request(
+        &self,
+        mut request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
+        let wire = self.clone();
+        request.headers_mut().insert(USER_AGENT, OUR_NAME);
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        Box::pin(async move {
+            let answer = tokio::time::timeout(REQUEST_LIMIT, wire.exchange(request, &host)).await;
+            answer
+                .unwrap_or(Err(WireError::TimedOut { host }))
+                .map_err(|error| instant_acme::Error::Other(Box::new(error)))
+        })
+    }
+}
+
+impl Wire {
+    async fn exchange(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+        host: &str,
+    ) -> Result<BytesResponse, WireError> {
+        let host = || host.to_owned();
+        let answer = self
+            .client
+            .request(request)
+            .await
+            .map_err(|source| WireError::Unreachable { host: host(), source })?;
+        let (parts, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER_LIMIT)
+            .collect()
+            .await
+            .map_err(|source| WireError::Body { host: host(), source })?
+            .to_bytes();
+        let retry_after = retry_after(&parts.headers, clock::now());
+        *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner) = retry_after;
+        let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+        if is_error && !is_problem(&body) {
+            return Err(WireError::Status { host: host(), status: parts.status, retry_after });
+        }
+        Ok(BytesResponse { parts, body: Box::new(body) })
+    }
+}
+
+/// What is at the bottom of an error: "connection refused" rather than "client error (Connect)".
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    if deepest.is::<LengthLimitError>() {
+        return "the answer is too large".to_owned();
+    }
+    deepest.to_string()
+}
+
+fn is_problem(body: &[u8]) -> bool {
+    serde_json::from_slice::<Problem>(body)
+        .is_ok_and(|problem| problem.r#type.is_some() || problem.detail.is_some())
+}
+
+/// RFC 9110 section 10.2.3: a number of seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<u32>() {
+        return Some(now + Duration::from_secs(seconds.into()));
+    }
+    OffsetDateTime::parse(value, &Rfc2822).ok()
+}
+
+fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn roots_in(path: &Path) -> Result<RootCertStore, RootsError> {
+    let text = std::fs::read(path).map_err(|source| RootsError::Read { path: path.to_owned(), source })?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|source| RootsError::Pem { path: path.to_owned(), source })?;
+        roots.add(certificate).map_err(|source| RootsError::Root { path: path.to_owned(), source })?;
+    }
+    if roots.is_empty() {
+        return Err(RootsError::Pem { path: path.to_owned(), source: pem::Error::NoItemsFound });
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn said(value: &'static str) -> Option<OffsetDateTime> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
+        retry_after(&headers, datetime!(2026-01-01 00:00 UTC))
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_or_nothing() {
+        assert_eq!(said("120"), Some(datetime!(2026-01-01 00:02 UTC)));
+        assert_eq!(said("Fri, 02 Jan 2026 03:04:05 GMT"), Some(datetime!(2026-01-02 03:04:05 UTC)));
+        assert_eq!(said("soon"), None);
+        assert_eq!(said("99999999999999999999"), None);
+        assert_eq!(retry_after(&HeaderMap::new(), datetime!(2026-01-01 00:00 UTC)), None);
+    }
+
+    #[test]
+    fn a_page_is_no_problem_document() {
+        assert!(is_problem(br#"{"type":"urn:ietf:params:acme:error:malformed"}"#));
+        assert!(!is_problem(b"<html>503</html>"));
+        assert!(!is_problem(b"{}"));
+        assert!(!is_problem(b""));
+    }
+}

@@ -1,0 +1,130 @@
+//! The answer to `GET /metrics`, in Prometheus' text format 0.0.4.
+
+use std::fmt::Write as _;
+
+use http::header::HeaderValue;
+use time::OffsetDateTime;
+
+use super::status::Status;
+use crate::control::{Context, restarts};
+use crate::policy::lifecycle::Word;
+use crate::shared::listeners::{Kind, State};
+
+/// What the text is.
+pub(super) const CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+const WORDS: [Word; 6] =
+    [Word::Valid, Word::Renewing, Word::Failed, Word::Critical, Word::Expired, Word::Disabled];
+
+/// Everything, as text.
+pub(super) fn text(context: &Context, status: &Status) -> String {
+    let mut page = Page(String::new());
+    page.process(status);
+    page.traffic(context);
+    page.listeners(status);
+    page.certificate(status);
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn process(&mut self, status: &Status) {
+        self.head("doorman_build_info", "gauge", "Always 1; the version is a label.");
+        self.sample("doorman_build_info", &[("version", status.version)], 1);
+        self.head("process_start_time_seconds", "gauge", "When the process started, in Unix time.");
+        self.sample("process_start_time_seconds", &[], status.started_at.unix_timestamp());
+        self.head("doorman_control_restarts_total", "counter", "Restarts of the control plane.");
+        self.sample("doorman_control_restarts_total", &[], restarts());
+    }
+
+    fn traffic(&mut self, context: &Context) {
+        let stats = &context.stats;
+        self.head("doorman_responses_total", "counter", "Requests answered, by class of status.");
+        for (class, label) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
+            let count = stats.sum(|counters| &counters.responses[class + 1]);
+            self.sample("doorman_responses_total", &[("class", label)], count);
+        }
+        let counters = [
+            ("challenges_total", "ACME challenges answered from memory.", stats.sum(|c| &c.challenges)),
+            ("connections_accepted_total", "Connections accepted.", stats.sum(|c| &c.accepted)),
+            ("connections_refused_total", "Connections refused for a limit.", stats.sum(|c| &c.refused)),
+            ("accept_errors_total", "Calls of accept that failed.", stats.sum(|c| &c.accept_errors)),
+            ("tls_handshake_errors_total", "TLS handshakes that failed.", stats.sum(|c| &c.handshake_errors)),
+            (
+                "upstream_errors_total",
+                "Requests to which an upstream gave no usable answer.",
+                stats.sum(|c| &c.upstream_errors),
+            ),
+        ];
+        for (name, help, count) in counters {
+            let name = format!("doorman_{name}");
+            self.head(&name, "counter", help);
+            self.sample(&name, &[], count);
+        }
+        self.head("doorman_connections", "gauge", "Connections open now.");
+        self.sample("doorman_connections", &[], stats.sum(|c| &c.connections));
+        self.head("doorman_tunnels", "gauge", "Tunnels (upgraded connections) open now.");
+        self.sample("doorman_tunnels", &[], stats.sum(|c| &c.tunnels));
+    }
+
+    fn listeners(&mut self, status: &Status) {
+        self.head("doorman_listener_up", "gauge", "1 while the port is ours.");
+        for listener in &status.listeners {
+            let address = listener.address.to_string();
+            let kind = match listener.kind {
+                Kind::Http => "http",
+                Kind::Https => "https",
+                Kind::Forward => "forward",
+            };
+            let up = u64::from(listener.state == State::Listening);
+            self.sample("doorman_listener_up", &[("address", &address), ("kind", kind)], up);
+        }
+    }
+
+    fn certificate(&mut self, status: &Status) {
+        self.head("doorman_state", "gauge", "1 for the state of the moment, 0 for the others.");
+        for word in WORDS {
+            let now = u64::from(word == status.state);
+            self.sample("doorman_state", &[("state", word.as_str())], now);
+        }
+        let certificate = status.certificate.as_ref();
+        let moments = [
+            ("certificate_not_before", "Beginning of the certificate.", certificate.map(|c| c.not_before)),
+            ("certificate_not_after", "End of the certificate.", certificate.map(|c| c.not_after)),
+            ("next_renewal", "The next try.", status.next_renewal_at),
+        ];
+        for (name, help, moment) in moments {
+            let name = format!("doorman_{name}_timestamp_seconds");
+            self.head(&name, "gauge", &format!("{help} In Unix time."));
+            if let Some(moment) = moment.map(OffsetDateTime::unix_timestamp) {
+                self.sample(&name, &[], moment);
+            }
+        }
+        self.head("doorman_renewal_failures_in_a_row", "gauge", "0 after a success.");
+        self.sample("doorman_renewal_failures_in_a_row", &[], status.failures);
+        self.head("doorman_renewals_total", "counter", "Renewals since the start, by how they ended.");
+        self.sample("doorman_renewals_total", &[("outcome", "renewed")], status.renewals);
+        self.sample("doorman_renewals_total", &[("outcome", "failed")], status.failed_renewals);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    /// No label value of ours has a quote, a backslash or a line break.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"));
+        } else {
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
+        }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.0, "{line}").expect("a String takes everything");
+    }
+}

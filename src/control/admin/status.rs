@@ -1,0 +1,155 @@
+//! The answer to `GET /status`.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::control::Context;
+use crate::control::board::{Board, Notes, Renewal, Trouble};
+use crate::control::pair::Facts;
+use crate::control::when;
+use crate::policy::lifecycle::{Activity, Lifecycle, Obstacle, Word};
+use crate::shared::listeners::{Kind, Listener, State};
+
+/// As docs describe it; fields are only ever added.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    pub(super) version: &'static str,
+    pub(super) pid: u32,
+    #[serde(serialize_with = "when::serialize")]
+    pub(super) started_at: OffsetDateTime,
+    #[serde(serialize_with = "word")]
+    pub(super) state: Word,
+    pub(super) certificate: Option<Facts>,
+    #[serde(serialize_with = "when::serialize_option")]
+    pub(super) next_renewal_at: Option<OffsetDateTime>,
+    pub(super) failures: u32,
+    pub(super) last_error: Option<String>,
+    pub(super) local_ca_sha256: Option<String>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) xray: [(); 0],
+    pub(super) renewal: Option<Renewal>,
+    pub(super) troubles: Vec<Said>,
+    #[serde(skip)]
+    pub(super) renewals: u64,
+    #[serde(skip)]
+    pub(super) failed_renewals: u64,
+    #[serde(skip)]
+    pub(super) now: OffsetDateTime,
+}
+
+/// Something that is wrong besides the renewal.
+#[derive(Debug, Serialize)]
+pub(super) struct Said {
+    pub(super) what: Trouble,
+    pub(super) detail: String,
+}
+
+impl Status {
+    /// As things are now.
+    pub(super) fn of(context: &Context, board: &Board, now: OffsetDateTime) -> Self {
+        let listeners = Vec::clone(&context.listeners.load());
+        board.read_with(|notes| Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            started_at: context.started_at,
+            state: match (&context.config.ip_cert, &notes.lifecycle) {
+                (None, _) => Word::Disabled,
+                (Some(_), Some(lifecycle)) => lifecycle.word(now),
+                (Some(_), None) => Word::Renewing, // the store is being read
+            },
+            certificate: notes.certificate.clone(),
+            next_renewal_at: notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at),
+            failures: notes.lifecycle.as_ref().map_or(0, Lifecycle::failures),
+            last_error: last_error(notes, &listeners),
+            local_ca_sha256: notes.local_ca_sha256.clone(),
+            xray: [],
+            renewal: notes.renewal.clone(),
+            troubles: notes
+                .troubles
+                .iter()
+                .map(|(what, detail)| Said { what: *what, detail: detail.clone() })
+                .collect(),
+            renewals: notes.renewals,
+            failed_renewals: notes.failures,
+            now,
+            listeners,
+        })
+    }
+}
+
+/// Whether anybody is served, and what is missing.
+pub(super) fn readiness(listeners: &[Listener]) -> (bool, Vec<String>) {
+    let ready = [Kind::Http, Kind::Https, Kind::Forward].into_iter().all(|kind| {
+        let mut of_this_kind = listeners.iter().filter(|listener| listener.kind == kind).peekable();
+        of_this_kind.peek().is_none() || of_this_kind.any(|listener| listener.state == State::Listening)
+    });
+    let mut reasons: Vec<_> =
+        waiting(listeners).map(|address| format!("{address} is not ours yet")).collect();
+    if listeners.is_empty() {
+        reasons.push("no port is claimed yet".to_owned());
+    }
+    (ready && !listeners.is_empty(), reasons)
+}
+
+/// What the last try said; else why none is made.
+fn last_error(notes: &Notes, listeners: &[Listener]) -> Option<String> {
+    let lifecycle = notes.lifecycle.as_ref();
+    let blocked = lifecycle.map(Lifecycle::activity).and_then(|activity| match activity {
+        Activity::Blocked { by: Obstacle::Port } => {
+            let addresses: Vec<_> = waiting(listeners).collect();
+            Some(if addresses.is_empty() {
+                "no order is made: [http] has no listener that the CA could reach".to_owned()
+            } else {
+                let addresses = addresses.join(", ");
+                format!("no order is made while another program holds {addresses}; stop it, or move it to another port")
+            })
+        }
+        Activity::Blocked {
+            by: Obstacle::Governor { until },
+        } => Some(format!(
+            "four certificates were issued lately, so no order is made before {}",
+            when::text(until)
+        )),
+        Activity::Blocked {
+            by: Obstacle::Refusal { .. },
+        }
+        | Activity::Waiting { .. }
+        | Activity::Renewing { .. }
+        | Activity::BackingOff { .. } => None,
+    });
+    blocked
+        .or_else(|| lifecycle?.last_error().map(ToOwned::to_owned))
+        .or_else(|| notes.troubles.values().next().cloned())
+}
+
+fn waiting(listeners: &[Listener]) -> impl Iterator<Item = String> + '_ {
+    listeners
+        .iter()
+        .filter(|listener| listener.state == State::Waiting)
+        .map(|listener| listener.address.to_string())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn word<S: serde::Serializer>(word: &Word, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(word.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(kind: Kind, state: State) -> Listener {
+        Listener { address: "127.0.0.1:80".parse().unwrap(), kind, state, holder: None }
+    }
+
+    #[test]
+    fn ready_is_one_listener_of_each_kind_that_is_configured() {
+        let (up, down) = (State::Listening, State::Waiting);
+        let ready = |listeners: &[Listener]| readiness(listeners).0;
+        assert!(!ready(&[]));
+        assert!(ready(&[listener(Kind::Http, up), listener(Kind::Http, down)]));
+        assert!(!ready(&[listener(Kind::Http, down), listener(Kind::Https, up)]));
+        let (_, reasons) = readiness(&[listener(Kind::Http, down)]);
+        assert_eq!(reasons, ["127.0.0.1:80 is not ours yet"]);
+    }
+}

@@ -1,0 +1,324 @@
+//! Wakes when the lifecycle wants to, tells it what happened, and does what it says. It decides nothing itself.
+
+mod install;
+mod served;
+mod work;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+use tracing::{debug, error, info, warn};
+
+use self::served::FixedPair;
+use self::work::{Done, Orders};
+use super::Context;
+use super::board::{Board, Trouble};
+use super::local_ca::LocalCa;
+use super::pair::Pair;
+use super::store::{Store, export};
+use crate::policy::failure::{Disposition, Failure};
+use crate::policy::lifecycle::{Accepted, Action, Event, Held, Insistence, Lifecycle, Ports, Refusal, Terms};
+use crate::policy::schedule::Jitter;
+use crate::shared::clock;
+
+/// The longest sleep at a stretch: a machine that was suspended, or whose clock was stepped, costs this much.
+const LONGEST_SLEEP: Duration = Duration::from_secs(15 * 60);
+
+/// The longest sleep while something is to be mended or watched.
+const SLEEP_WHILE_WATCHING: Duration = Duration::from_secs(30);
+
+/// The shortest one: whatever goes wrong, the processor is not spun.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
+
+/// What the admin interface asks of the driver.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// See what is due.
+    Look,
+    /// Renew.
+    Renew {
+        /// How much it is wanted.
+        insistence: Insistence,
+        /// What came of it.
+        answer: oneshot::Sender<Answer>,
+    },
+}
+
+/// What came of a request to renew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// An order is in flight.
+    Accepted(Accepted),
+    /// No.
+    Refused(Refusal),
+    /// There is nothing to renew.
+    Disabled,
+}
+
+/// Runs until the daemon ends.
+pub(crate) async fn run(context: &Rc<Context>, board: &Rc<Board>, asks: &mut mpsc::Receiver<Ask>) {
+    let mut driver = Driver::start(context, board).await;
+    loop {
+        let pause = driver.look().await;
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            Some(ask) = asks.recv() => driver.asked(ask).await,
+            Some(done) = driver.tasks.join_next() => driver.ended(done).await,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// The driver.
+struct Driver {
+    context: Rc<Context>,
+    board: Rc<Board>,
+    store: Store,
+    local_ca: Option<Rc<LocalCa>>,
+    orders: Option<Orders>,
+    fixed: Option<FixedPair>,
+    /// The managed pair that is served, or would be without a fixed one.
+    managed: Option<Arc<Pair>>,
+    /// Issued, but not installed or not seen yet: the next try begins there and buys no other.
+    issued: Option<Arc<Pair>>,
+    tasks: JoinSet<Done>,
+}
+
+impl Driver {
+    async fn start(context: &Rc<Context>, board: &Rc<Board>) -> Self {
+        let store = Store::new(&context.config.store);
+        let prepared = store.off_thread(Store::prepare).await;
+        board.trouble(Trouble::Store, prepared.err().map(|error| error.to_string()));
+        let local_ca = served::local_ca(context, board, &store).await.map(Rc::new);
+        let loaded = store.off_thread(Store::load).await.unwrap_or_else(|error| {
+            error!(%error, "the store could not be read");
+            None
+        });
+        let (managed, origin) = match loaded {
+            Some((mut pair, origin)) => {
+                pair.facts.self_signed = local_ca.as_ref().is_some_and(|ca| ca.signed(&pair));
+                (Some(Arc::new(pair)), origin)
+            }
+            None => (None, None),
+        };
+        board.write(|notes| notes.certificate = managed.as_ref().map(|pair| pair.facts.clone()));
+        let mut driver = Self {
+            orders: Orders::of(context, board, &store, local_ca.as_ref()),
+            fixed: context.config.https.fixed_pair.clone().map(FixedPair::new),
+            context: Rc::clone(context),
+            board: Rc::clone(board),
+            store,
+            local_ca,
+            managed,
+            issued: None,
+            tasks: JoinSet::new(),
+        };
+        if let Some(orders) = &driver.orders {
+            let held = driver.managed.as_ref().map(|pair| orders.held(pair, origin.as_ref()));
+            let terms = orders.terms().clone();
+            driver.restore(terms, held).await;
+        }
+        driver.serve();
+        driver
+    }
+
+    async fn restore(&mut self, terms: Terms, held: Option<Held>) {
+        let memory = self.store.off_thread(Store::memory).await.unwrap_or_else(|error| {
+            warn!(%error, "the state of earlier runs could not be read");
+            crate::policy::lifecycle::Memory::default()
+        });
+        let now = clock::now();
+        let lifecycle = Lifecycle::restore(terms, held, self.ports(), memory, (now, dice()));
+        info!(
+            state = %lifecycle.word(now),
+            next = ?lifecycle.next_renewal_at(),
+            failures = lifecycle.failures(),
+            "the certificate's life goes on"
+        );
+        self.board.write(|notes| notes.lifecycle = Some(lifecycle));
+    }
+
+    /// Looks at everything that may have changed, and says how long nothing will.
+    async fn look(&mut self) -> Duration {
+        if self.fixed.as_mut().is_some_and(FixedPair::changed) {
+            self.serve();
+        }
+        self.mend_store().await;
+        self.mend_export().await;
+        self.tell(Event::Ports(self.ports())).await;
+        let now = clock::now();
+        let (wake, trouble) = self.board.read_with(|notes| {
+            let wake = notes.lifecycle.as_ref().map(|lifecycle| lifecycle.next_wakeup(now));
+            (wake, !notes.troubles.is_empty())
+        });
+        let watching = trouble || self.fixed.is_some();
+        let longest = if watching { SLEEP_WHILE_WATCHING } else { LONGEST_SLEEP };
+        wake.map_or(longest, |wake| until(now, wake)).clamp(SHORTEST_SLEEP, longest)
+    }
+
+    async fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Look => {} // the loop looks after every ask
+            Ask::Renew { insistence, answer } => {
+                self.tell(Event::Ports(self.ports())).await;
+                let said = self.tell(Event::Requested(insistence)).await;
+                let _ = answer.send(said.unwrap_or(Answer::Disabled)); // the client may be gone
+            }
+        }
+    }
+
+    /// Tells the lifecycle, and does what it says.
+    async fn tell(&mut self, event: Event) -> Option<Answer> {
+        let now = clock::now();
+        let actions = self.board.write(|notes| Some(notes.lifecycle.as_mut()?.handle(now, event, dice())))?;
+        let mut answer = None;
+        let mut persist = false;
+        for action in actions {
+            match action {
+                Action::Order => self.order(now),
+                Action::Persist => persist = true,
+                Action::Accept(how) => answer = Some(Answer::Accepted(how)),
+                Action::Refuse(why) => answer = Some(Answer::Refused(why)),
+            }
+        }
+        if persist {
+            self.persist().await;
+        }
+        answer
+    }
+
+    fn order(&mut self, now: OffsetDateTime) {
+        self.board.begin(now);
+        let Some(orders) = &self.orders else { return };
+        match self.issued.take().filter(|pair| orders.still_good(pair, now)) {
+            Some(pair) => self.install(pair),
+            None => {
+                self.tasks.spawn_local(orders.begin());
+            }
+        }
+    }
+
+    fn install(&mut self, pair: Arc<Pair>) {
+        self.issued = Some(Arc::clone(&pair));
+        self.managed = Some(Arc::clone(&pair));
+        self.board.write(|notes| notes.certificate = Some(pair.facts.clone()));
+        self.serve();
+        let Some(orders) = &self.orders else { return };
+        let install = install::Install {
+            context: Rc::clone(&self.context),
+            board: Rc::clone(&self.board),
+            store: self.store.clone(),
+            terms: orders.terms().name.clone(),
+            pair,
+        };
+        self.tasks.spawn_local(install.run());
+    }
+
+    async fn ended(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Issued(Ok(pair))) => {
+                self.tell(Event::Issued).await;
+                self.install(Arc::new(pair));
+            }
+            Ok(Done::Issued(Err(error))) => {
+                if error.spent_a_certificate() {
+                    self.tell(Event::Issued).await;
+                }
+                self.failed(error.failure()).await;
+            }
+            Ok(Done::Installed(Ok(()))) => self.renewed().await,
+            Ok(Done::Installed(Err(error))) => {
+                let failure = Failure { sentence: error.to_string(), disposition: Disposition::Retry };
+                self.failed(failure).await;
+            }
+            Err(panicked) => {
+                let failure = Failure {
+                    sentence: format!("a fault of doorman itself: {panicked}; please report it"),
+                    disposition: Disposition::Retry,
+                };
+                self.failed(failure).await;
+            }
+        }
+    }
+
+    async fn renewed(&mut self) {
+        let Some((orders, pair)) = self.orders.as_ref().zip(self.issued.take()) else {
+            return;
+        };
+        if let Err(error) = self.store.off_thread(Store::forget_pending).await {
+            warn!(%error, "the finished order could not be forgotten; it is recognised as such next time");
+        }
+        let held = orders.held(&pair, None);
+        info!(fingerprint = %held.fingerprint, not_after = %held.life.not_after, "renewed");
+        self.tell(Event::Renewed(held)).await;
+        self.board.finish(clock::now(), None);
+    }
+
+    async fn failed(&mut self, failure: Failure) {
+        let sentence = failure.sentence.clone();
+        self.tell(Event::Failed(failure)).await;
+        let next =
+            self.board.read_with(|notes| notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at));
+        warn!(error = %sentence, ?next, "the renewal failed");
+        self.board.finish(clock::now(), Some(sentence));
+    }
+
+    async fn persist(&self) {
+        let memory = self.board.read_with(|notes| notes.lifecycle.as_ref().map(Lifecycle::memory));
+        let Some(memory) = memory else { return };
+        let saved = self.store.off_thread(move |store| store.save_memory(&memory)).await;
+        self.board.trouble(Trouble::Store, saved.err().map(|error| error.to_string()));
+    }
+
+    /// Sees whether a store that was broken can be used again.
+    async fn mend_store(&self) {
+        if self.board.read_with(|notes| notes.troubles.contains_key(&Trouble::Store)) {
+            let probed = self.store.off_thread(Store::probe).await;
+            self.board.trouble(Trouble::Store, probed.err().map(|error| error.to_string()));
+        }
+    }
+
+    /// Puts the pair into its second place whenever it is not there.
+    async fn mend_export(&self) {
+        let wanted = self.context.config.ip_cert.as_ref().and_then(|cert| cert.export.clone());
+        let Some((to, pair)) = wanted.zip(self.managed.clone()) else {
+            return;
+        };
+        let exported = self.store.off_thread(move |_| export(&to, &pair)).await;
+        self.board.trouble(Trouble::Export, exported.err().map(|error| error.to_string()));
+    }
+
+    /// Publishes what the HTTPS listeners are to present.
+    fn serve(&mut self) {
+        served::serve(
+            &self.context,
+            &self.board,
+            self.fixed.as_mut(),
+            self.managed.as_deref(),
+            self.local_ca.as_deref(),
+        );
+    }
+
+    fn ports(&self) -> Ports {
+        let ports = work::ports(&self.context);
+        debug!(?ports, "ports");
+        ports
+    }
+}
+
+fn until(now: OffsetDateTime, then: OffsetDateTime) -> Duration {
+    (then - now).try_into().unwrap_or_default()
+}
+
+/// A random number; none where the system has none to give, for it only spreads load.
+fn dice() -> Jitter {
+    let mut bytes = [0; 4];
+    let thrown = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
+    thrown.map_or(Jitter::NONE, |()| {
+        Jitter::new(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX) * 2.0 - 1.0)
+    })
+}

@@ -1,0 +1,210 @@
+//! The orders themselves: whom they go to, and under which terms.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::install::InstallError;
+use crate::config::IpCert;
+use crate::control::acme::{IssueError, Job};
+use crate::control::board::{Board, Stage};
+use crate::control::local_ca::{LocalCa, LocalCaError};
+use crate::control::pair::{Pair, hex};
+use crate::control::store::{Chain, Origin, Store, StoreError};
+use crate::control::{Context, Issuer, when};
+use crate::policy::failure::{Disposition, Failure};
+use crate::policy::lifecycle::{Held, Ports, Terms};
+use crate::policy::schedule::Jitter;
+use crate::shared::clock;
+use crate::shared::listeners::{Kind, Listener, State};
+use crate::shared::tls::sha256;
+
+/// What a task of the driver ends with.
+pub(super) enum Done {
+    /// The CA's part is over.
+    Issued(Result<Pair, OrderError>),
+    /// Our part is over.
+    Installed(Result<(), InstallError>),
+}
+
+/// Why there is no certificate.
+#[derive(Debug, Error)]
+pub(super) enum OrderError {
+    /// Nothing was ordered, because it could not have been kept.
+    #[error("no order is made while the store cannot be written: {0}")]
+    Store(#[from] StoreError),
+    /// The CA's side.
+    #[error(transparent)]
+    Acme(#[from] IssueError),
+    /// The local CA's side.
+    #[error(transparent)]
+    LocalCa(#[from] LocalCaError),
+}
+
+/// Makes orders, always the same one.
+pub(super) struct Orders {
+    terms: Terms,
+    ips: Vec<IpAddr>,
+    board: Rc<Board>,
+    store: Store,
+    ca: Ca,
+}
+
+/// Whom an order goes to.
+#[derive(Clone)]
+enum Ca {
+    Acme(Box<Job>),
+    Local { ca: Option<Rc<LocalCa>>, life: Duration },
+}
+
+impl Orders {
+    /// `None` where no certificate is wanted.
+    pub(super) fn of(
+        context: &Context,
+        board: &Rc<Board>,
+        store: &Store,
+        local_ca: Option<&Rc<LocalCa>>,
+    ) -> Option<Self> {
+        let config = context.config.ip_cert.as_ref()?;
+        let terms = terms(config, context.issuer);
+        let ca = match context.issuer {
+            Issuer::Acme => Ca::Acme(Box::new(Job {
+                config: config.clone(),
+                terms: terms.name.clone(),
+                store: store.clone(),
+                challenges: context.challenges.clone(),
+                listeners: context.listeners.clone(),
+                board: Rc::clone(board),
+            })),
+            Issuer::LocalCa { life } => Ca::Local { ca: local_ca.cloned(), life },
+        };
+        Some(Self { terms, ips: config.ips.clone(), board: Rc::clone(board), store: store.clone(), ca })
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// An order as a task.
+    pub(super) fn begin(&self) -> Pin<Box<dyn Future<Output = Done>>> {
+        let (store, ca, ips, board) =
+            (self.store.clone(), self.ca.clone(), self.ips.clone(), Rc::clone(&self.board));
+        Box::pin(async move {
+            let issued = async {
+                store.off_thread(Store::probe).await?;
+                match ca {
+                    Ca::Acme(job) => Ok(job.run().await?),
+                    Ca::Local { ca, life } => {
+                        let ca = ca.ok_or(LocalCaError::Missing)?;
+                        let pair = ca.issue(&ips, life, clock::now())?;
+                        board.step(
+                            Stage::Issued,
+                            format!("by the local CA, until {}", when::text(pair.facts.not_after)),
+                        );
+                        Ok(pair)
+                    }
+                }
+            };
+            Done::Issued(issued.await)
+        })
+    }
+
+    /// The pair as the lifecycle sees it; without an origin it counts as ours when it is for our addresses.
+    pub(super) fn held(&self, pair: &Pair, origin: Option<&Origin>) -> Held {
+        let wanted: BTreeSet<IpAddr> = self.ips.iter().copied().collect();
+        Held {
+            fingerprint: pair.facts.fingerprint_sha256.clone(),
+            life: pair.facts.life(),
+            of_these_terms: pair.facts.identifiers == wanted
+                && origin.is_none_or(|origin| origin.terms == self.terms.name),
+        }
+    }
+
+    /// Whether a certificate that was issued but never installed is as good as a new one.
+    pub(super) fn still_good(&self, pair: &Pair, now: OffsetDateTime) -> bool {
+        let due = pair.facts.life().due(self.terms.renew_threshold, Jitter::NONE);
+        pair.check(&self.ips, now).is_ok() && now < due
+    }
+}
+
+impl OrderError {
+    pub(super) fn spent_a_certificate(&self) -> bool {
+        match self {
+            Self::Acme(error) => error.spent_a_certificate(),
+            Self::Store(_) | Self::LocalCa(_) => false,
+        }
+    }
+
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Acme(error) => error.failure(),
+            Self::Store(_) | Self::LocalCa(_) => {
+                Failure { sentence: Chain(self).to_string(), disposition: Disposition::Retry }
+            }
+        }
+    }
+}
+
+/// Whether the CA's validation can reach us.
+pub(super) fn ports(context: &Context) -> Ports {
+    match (&context.config.ip_cert, context.issuer) {
+        (None, _) | (Some(_), Issuer::LocalCa { .. }) => Ports::Ours,
+        (Some(config), Issuer::Acme) => reachable(&config.ips, &context.listeners.load()),
+    }
+}
+
+/// A listener in the family of each address must be ours; where none of that family is configured something before us
+/// translates, as a container's proxy does, and any listener will do.
+fn reachable(ips: &[IpAddr], listeners: &[Listener]) -> Ports {
+    let http = || listeners.iter().filter(|listener| listener.kind == Kind::Http);
+    let ours = |listener: &Listener| listener.state == State::Listening;
+    let all = ips.iter().all(|ip| {
+        let mut family = http().filter(|listener| listener.address.is_ipv4() == ip.is_ipv4()).peekable();
+        if family.peek().is_some() { family.any(ours) } else { http().any(ours) }
+    });
+    if all { Ports::Ours } else { Ports::Taken }
+}
+
+fn terms(config: &IpCert, issuer: Issuer) -> Terms {
+    let ips: BTreeSet<String> = config.ips.iter().map(ToString::to_string).collect();
+    let ips = ips.into_iter().collect::<Vec<_>>().join(",");
+    let profile = config.profile.as_deref().unwrap_or_default();
+    let asking =
+        format!("{:?} {:?}", config.email, config.eab.as_ref().map(|(kid, key)| (kid, key.expose())));
+    Terms {
+        name: match issuer {
+            Issuer::Acme => format!("{} {profile} {ips}", config.directory.url),
+            Issuer::LocalCa { .. } => format!("local {ips}"),
+        },
+        asking: hex(&sha256(asking.as_bytes())),
+        auto_renew: config.auto_renew,
+        renew_threshold: config.renew_threshold,
+        check_interval: config.check_interval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(address: &str, state: State) -> Listener {
+        Listener { address: address.parse().unwrap(), kind: Kind::Http, state, holder: None }
+    }
+
+    #[test]
+    fn each_family_that_has_a_listener_needs_one_that_is_ours() {
+        let v4: IpAddr = "192.0.2.1".parse().unwrap();
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        let taken_on_v6 = [listener("0.0.0.0:80", State::Listening), listener("[::]:80", State::Waiting)];
+        assert_eq!(reachable(&[v4], &taken_on_v6), Ports::Ours);
+        assert_eq!(reachable(&[v4, v6], &taken_on_v6), Ports::Taken);
+        assert_eq!(reachable(&[v4, v6], &taken_on_v6[..1]), Ports::Ours);
+        assert_eq!(reachable(&[v4], &taken_on_v6[1..]), Ports::Taken);
+        assert_eq!(reachable(&[v4], &[]), Ports::Taken);
+    }
+}

@@ -1,0 +1,134 @@
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+
+use time::macros::datetime;
+
+use super::*;
+use crate::control::local_ca::LocalCa;
+
+fn pair() -> Pair {
+    let now = datetime!(2026-01-01 00:00 UTC);
+    let ip: IpAddr = "127.0.0.1".parse().unwrap();
+    let ca = LocalCa::ephemeral(now).unwrap();
+    ca.issue(&[ip], Duration::from_secs(3600), now).unwrap()
+}
+
+fn origin() -> Origin {
+    Origin { terms: "t".to_owned() }
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::at(&dir.path().join("made/by/it"));
+    store.prepare().unwrap();
+    (dir, store)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[test]
+fn an_installed_pair_is_live_and_its_key_is_private() {
+    let (_dir, store) = store();
+    assert!(store.load().unwrap().is_none());
+    let pair = pair();
+    store.install(&pair, &origin()).unwrap();
+    let (loaded, from) = store.load().unwrap().unwrap();
+    assert_eq!(loaded.facts.fingerprint_sha256, pair.facts.fingerprint_sha256);
+    assert_eq!(from, Some(origin()));
+    assert_eq!(mode(&store.live().join(KEY)), 0o600);
+    assert_eq!(mode(&store.live().join(CHAIN)), 0o644);
+    assert_eq!(mode(&store.live()), 0o700);
+    assert!(fs::symlink_metadata(store.live()).unwrap().is_symlink());
+}
+
+#[test]
+fn only_the_newest_versions_are_kept() {
+    let (_dir, store) = store();
+    let pair = pair();
+    for _ in 0..VERSIONS_KEPT + 3 {
+        store.install(&pair, &origin()).unwrap();
+    }
+    assert_eq!(store.version_ids().unwrap(), (4..=11).collect::<Vec<_>>());
+    assert_eq!(fs::read_link(store.live()).unwrap(), Path::new("versions/000011"));
+}
+
+#[test]
+fn a_missing_or_bad_live_pair_is_restored_from_the_newest_good_version() {
+    let (_dir, store) = store();
+    let (old, new) = (pair(), pair());
+    store.install(&old, &origin()).unwrap();
+    store.install(&new, &origin()).unwrap();
+    fs::remove_file(store.live()).unwrap();
+    let restored = store.load().unwrap().unwrap().0;
+    assert_eq!(restored.facts.fingerprint_sha256, new.facts.fingerprint_sha256);
+    fs::write(store.live().join(CHAIN), "garbage").unwrap();
+    let restored = store.load().unwrap().unwrap().0;
+    assert_eq!(restored.facts.fingerprint_sha256, old.facts.fingerprint_sha256);
+    assert_eq!(fs::read_link(store.live()).unwrap(), Path::new("versions/000001"));
+}
+
+#[test]
+fn what_an_interrupted_install_leaves_is_swept_and_never_live() {
+    let (_dir, store) = store();
+    store.install(&pair(), &origin()).unwrap();
+    let half = store.versions().join(format!("{}2", disk::UNFINISHED));
+    fs::create_dir(&half).unwrap();
+    fs::write(half.join(KEY), "half").unwrap();
+    fs::write(store.dir.join(format!("{}state.json", disk::UNFINISHED)), "half").unwrap();
+    store.prepare().unwrap();
+    assert!(!half.exists());
+    assert_eq!(store.version_ids().unwrap(), [1]);
+    assert!(
+        fs::read_dir(&store.dir)
+            .unwrap()
+            .all(|entry| { !entry.unwrap().file_name().to_string_lossy().starts_with(disk::UNFINISHED) })
+    );
+}
+
+#[test]
+fn a_damaged_state_file_is_put_aside() {
+    let (_dir, store) = store();
+    fs::write(store.dir.join("state.json"), "{").unwrap();
+    assert_eq!(store.memory().unwrap(), Memory::default());
+    assert!(store.dir.join("state.json.bad").exists());
+    assert!(!store.dir.join("state.json").exists());
+}
+
+#[test]
+fn accounts_of_several_directories_live_side_by_side() {
+    let (_dir, store) = store();
+    store.save_account("https://a", Value::from(1)).unwrap();
+    store.save_account("https://b", Value::from(2)).unwrap();
+    assert_eq!(store.account("https://a").unwrap(), Some(Value::from(1)));
+    assert_eq!(store.account("https://c").unwrap(), None);
+    assert_eq!(mode(&store.dir.join("account.json")), 0o600);
+}
+
+#[test]
+fn an_exported_pair_keeps_mode_and_symlink_of_what_was_there() {
+    let (dir, _store) = store();
+    let (real, link) = (dir.path().join("real.pem"), dir.path().join("link.pem"));
+    fs::write(&real, "old").unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real.pem", &link).unwrap();
+    let to = config::Export { certificate: link.clone(), key: dir.path().join("new.key") };
+    let pair = pair();
+    export(&to, &pair).unwrap();
+    assert_eq!(fs::read_to_string(&real).unwrap(), pair.chain_pem);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(mode(&real), 0o640);
+    assert_eq!(mode(&to.key), 0o600);
+    let inode = fs::metadata(&real).unwrap().ino();
+    export(&to, &pair).unwrap();
+    assert_eq!(fs::metadata(&real).unwrap().ino(), inode, "nothing to do, nothing done");
+}
+
+#[test]
+fn an_unknown_group_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store { dir: dir.path().to_owned(), group: Some("no-such-group".to_owned()) };
+    assert!(matches!(store.prepare(), Err(StoreError::Group(name)) if name == "no-such-group"));
+}

@@ -1,0 +1,179 @@
+//! What a failed try means for the next one.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+
+/// A failed try, as the lifecycle is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// One sentence for people.
+    pub sentence: String,
+    /// What it means for the next try.
+    pub disposition: Disposition,
+}
+
+/// What a failure means for the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It may go away by itself: the next step of the back-off table.
+    Retry,
+    /// The CA validated and said no: as [`Self::Retry`], and one of the few failed validations an hour is spent.
+    Validation,
+    /// The CA named a moment, with a 503 for instance: not before it.
+    NotBefore(OffsetDateTime),
+    /// A limit of the CA is used up: not before the moment it named, if it named one.
+    RateLimited(Option<OffsetDateTime>),
+    /// The CA will say the same until the configuration changes; asked again once a day, for CAs change too.
+    Refused,
+}
+
+/// The error types of RFC 8555 section 6.7, RFC 8738, RFC 9773 section 7.4 and the profiles draft that make a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `accountDoesNotExist`
+    AccountDoesNotExist,
+    /// `alreadyReplaced`
+    AlreadyReplaced,
+    /// `badCSR`
+    BadCsr,
+    /// `badNonce`
+    BadNonce,
+    /// `connection`
+    Connection,
+    /// `externalAccountRequired`
+    ExternalAccountRequired,
+    /// `incorrectResponse`
+    IncorrectResponse,
+    /// `invalidContact` and `unsupportedContact`
+    InvalidContact,
+    /// `invalidProfile`
+    InvalidProfile,
+    /// `malformed`
+    Malformed,
+    /// `orderNotReady`
+    OrderNotReady,
+    /// `rateLimited`
+    RateLimited,
+    /// `rejectedIdentifier` and `unsupportedIdentifier`
+    RejectedIdentifier,
+    /// `serverInternal`
+    ServerInternal,
+    /// `tls`
+    Tls,
+    /// `unauthorized`
+    Unauthorized,
+    /// `userActionRequired`
+    UserActionRequired,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Reads the `type` of a problem document.
+    #[must_use]
+    pub fn parse(urn: &str) -> Self {
+        match urn.strip_prefix("urn:ietf:params:acme:error:").unwrap_or_default() {
+            "accountDoesNotExist" => Self::AccountDoesNotExist,
+            "alreadyReplaced" => Self::AlreadyReplaced,
+            "badCSR" => Self::BadCsr,
+            "badNonce" => Self::BadNonce,
+            "connection" => Self::Connection,
+            "externalAccountRequired" => Self::ExternalAccountRequired,
+            "incorrectResponse" => Self::IncorrectResponse,
+            "invalidContact" | "unsupportedContact" => Self::InvalidContact,
+            "invalidProfile" => Self::InvalidProfile,
+            "malformed" => Self::Malformed,
+            "orderNotReady" => Self::OrderNotReady,
+            "rateLimited" => Self::RateLimited,
+            "rejectedIdentifier" | "unsupportedIdentifier" => Self::RejectedIdentifier,
+            "serverInternal" => Self::ServerInternal,
+            "tls" => Self::Tls,
+            "unauthorized" => Self::Unauthorized,
+            "userActionRequired" => Self::UserActionRequired,
+            _ => Self::Other,
+        }
+    }
+
+    /// What a problem of this kind means when it answers a request; `retry_after` is the moment that the CA named.
+    #[must_use]
+    pub fn disposition(self, retry_after: Option<OffsetDateTime>) -> Disposition {
+        match self {
+            Self::RateLimited => Disposition::RateLimited(retry_after),
+            Self::ExternalAccountRequired
+            | Self::InvalidContact
+            | Self::InvalidProfile
+            | Self::RejectedIdentifier
+            | Self::UserActionRequired => Disposition::Refused,
+            Self::AccountDoesNotExist
+            | Self::AlreadyReplaced
+            | Self::BadCsr
+            | Self::BadNonce
+            | Self::Connection
+            | Self::IncorrectResponse
+            | Self::Malformed
+            | Self::OrderNotReady
+            | Self::ServerInternal
+            | Self::Tls
+            | Self::Unauthorized
+            | Self::Other => retry_after.map_or(Disposition::Retry, Disposition::NotBefore),
+        }
+    }
+
+    /// What the administrator can do about it, where that is known.
+    #[must_use]
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Connection | Self::Tls => {
+                Some("is port 80 open in the provider's firewall, and does it lead to this machine?")
+            }
+            Self::Unauthorized | Self::IncorrectResponse => {
+                Some("does another machine or program answer for this address?")
+            }
+            Self::RejectedIdentifier => Some("set ip_cert.ip to a public address of this machine"),
+            Self::InvalidProfile => Some("set ip_cert.profile to one that the CA offers"),
+            Self::ExternalAccountRequired => Some("set ip_cert.eab_kid and ip_cert.eab_hmac_key"),
+            Self::InvalidContact => Some("correct ip_cert.email, or leave it empty"),
+            Self::AccountDoesNotExist
+            | Self::AlreadyReplaced
+            | Self::BadCsr
+            | Self::BadNonce
+            | Self::Malformed
+            | Self::OrderNotReady
+            | Self::RateLimited
+            | Self::ServerInternal
+            | Self::UserActionRequired
+            | Self::Other => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_from_their_urn_and_from_nothing_else() {
+        let urn = "urn:ietf:params:acme:error:rejectedIdentifier";
+        assert_eq!(Kind::parse(urn), Kind::RejectedIdentifier);
+        assert_eq!(Kind::parse("rejectedIdentifier"), Kind::Other);
+        assert_eq!(Kind::parse(""), Kind::Other);
+    }
+
+    #[test]
+    fn a_moment_named_by_the_ca_is_kept() {
+        let at = datetime!(2026-01-01 00:00 UTC);
+        assert_eq!(Kind::RateLimited.disposition(Some(at)), Disposition::RateLimited(Some(at)));
+        assert_eq!(Kind::ServerInternal.disposition(Some(at)), Disposition::NotBefore(at));
+        assert_eq!(Kind::ServerInternal.disposition(None), Disposition::Retry);
+        assert_eq!(Kind::InvalidProfile.disposition(Some(at)), Disposition::Refused);
+    }
+}

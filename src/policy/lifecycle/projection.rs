@@ -1,0 +1,89 @@
+//! What administrators see: one word for both axes.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use super::{Activity, Lifecycle};
+
+/// What the certificate is worth: a function of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Good.
+    Valid,
+    /// Less than 24 h left, or than 15 % of a shorter life.
+    Critical,
+    /// Over.
+    Expired,
+    /// There is none.
+    Missing,
+}
+
+/// The state, in the administrator's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// All is well.
+    Valid,
+    /// A try is under way.
+    Renewing,
+    /// A try failed or must not be made; it will be made again.
+    Failed,
+    /// There is little time left.
+    Critical,
+    /// There is none left.
+    Expired,
+    /// No certificate is wanted.
+    Disabled,
+}
+
+impl Lifecycle {
+    /// What the certificate is worth.
+    #[must_use]
+    pub fn health(&self, now: OffsetDateTime) -> Health {
+        match &self.held {
+            None => Health::Missing,
+            Some(held) if held.life.not_after <= now => Health::Expired,
+            Some(held) if held.life.critical_from() <= now => Health::Critical,
+            Some(_) => Health::Valid,
+        }
+    }
+
+    /// Both axes in one word. Where several hold: expired, critical, renewing, failed, valid.
+    #[must_use]
+    pub fn word(&self, now: OffsetDateTime) -> Word {
+        let activity = match self.activity {
+            Activity::Renewing { .. } => Word::Renewing,
+            Activity::BackingOff { .. } | Activity::Blocked { .. } => Word::Failed,
+            Activity::Waiting { .. } if self.failures > 0 => Word::Failed,
+            Activity::Waiting { .. } => Word::Valid,
+        };
+        match self.health(now) {
+            Health::Expired => Word::Expired,
+            Health::Critical => Word::Critical,
+            Health::Valid => activity,
+            Health::Missing if activity == Word::Renewing => Word::Renewing,
+            Health::Missing => Word::Failed,
+        }
+    }
+}
+
+impl Word {
+    /// As `status` spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Renewing => "renewing",
+            Self::Failed => "failed",
+            Self::Critical => "critical",
+            Self::Expired => "expired",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,324 @@
+//! When: the moment of a renewal, the pause after a failure, and the CA's limits.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Pauses after the first, second, … failure in a row: twelve of them inside the three days between the default
+/// threshold and expiry, and [`HOURLY`] ever after.
+pub const BACKOFF: [Duration; 12] = [
+    MINUTE,
+    MINUTE.saturating_mul(5),
+    MINUTE.saturating_mul(15),
+    MINUTE.saturating_mul(30),
+    HOUR,
+    HOUR.saturating_mul(2),
+    HOUR.saturating_mul(4),
+    HOUR.saturating_mul(6),
+    HOUR.saturating_mul(8),
+    HOUR.saturating_mul(10),
+    HOUR.saturating_mul(12),
+    HOUR.saturating_mul(12),
+];
+
+/// The pause beyond [`BACKOFF`], and the longest one while the certificate is critical, expired or missing.
+pub const HOURLY: Duration = HOUR;
+
+/// No pause is longer than this part of the certificate's life: from half of the life to its end at least eight tries
+/// fit, whether it lives two minutes or 160 hours (where this is 10 h).
+const TRIES_IN_A_LIFE: u32 = 16;
+
+/// The shortest pause: what a CA on the same machine needs to breathe.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A CA that says "later" is believed up to here; no limit of a public CA is longer.
+pub const LONGEST_PAUSE: Duration = DAY.saturating_mul(7);
+
+/// After a rate limit without a moment.
+pub const PAUSE_AFTER_RATE_LIMIT: Duration = HOUR;
+
+/// After a refusal that only the configuration can change.
+pub const PAUSE_AFTER_REFUSAL: Duration = DAY;
+
+/// How much of a half life or a pause randomness may move: thousands of installations should not come at once.
+const RENEWAL_SPREAD: f64 = 0.02;
+const PAUSE_SPREAD: f64 = 0.10;
+
+/// A random number between -1 and 1, thrown by whoever calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Jitter(f64);
+
+impl Jitter {
+    /// No randomness.
+    pub const NONE: Self = Self(0.0);
+
+    /// Clamped to -1 … 1; not a number counts as 0.
+    #[must_use]
+    pub fn new(thrown: f64) -> Self {
+        Self(if thrown.is_nan() { 0.0 } else { thrown.clamp(-1.0, 1.0) })
+    }
+
+    fn spread(self, of: Duration, part: f64) -> Duration {
+        of.mul_f64(1.0 + part * self.0)
+    }
+}
+
+/// From when to when a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// `notBefore`.
+    pub not_before: OffsetDateTime,
+    /// `notAfter`.
+    pub not_after: OffsetDateTime,
+}
+
+impl Life {
+    /// How long it is; zero when it ends before it begins.
+    #[must_use]
+    pub fn length(self) -> Duration {
+        (self.not_after - self.not_before).try_into().unwrap_or(Duration::ZERO)
+    }
+
+    /// With this much left it is due at the latest: half of a life that is shorter than twice `wanted`.
+    #[must_use]
+    pub fn threshold(self, wanted: Duration) -> Duration {
+        wanted.min(self.length() / 2)
+    }
+
+    /// With this much left it is critical: 24 h of Let's Encrypt's 160 h, 15 % of anything shorter.
+    #[must_use]
+    pub fn critical_from(self) -> OffsetDateTime {
+        self.not_after - DAY.min(self.length() * 3 / 20)
+    }
+
+    /// The moment of its renewal: half of the life, never later than the threshold.
+    #[must_use]
+    pub fn due(self, threshold: Duration, jitter: Jitter) -> OffsetDateTime {
+        let half = self.not_before + jitter.spread(self.length() / 2, RENEWAL_SPREAD);
+        half.min(self.latest(threshold))
+    }
+
+    /// The latest moment of its renewal.
+    #[must_use]
+    pub fn latest(self, threshold: Duration) -> OffsetDateTime {
+        self.not_after - self.threshold(threshold)
+    }
+}
+
+/// How pressing the next try is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// There is time.
+    Calm,
+    /// The certificate is critical, expired or missing.
+    Pressing,
+}
+
+/// The pause after `failures` failures in a row, at least one; `life` is that of the certificate that is held.
+#[must_use]
+pub fn pause(failures: u32, life: Option<Duration>, urgency: Urgency, jitter: Jitter) -> Duration {
+    let step = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+    let step = BACKOFF.get(step).copied().unwrap_or(HOURLY);
+    let step = match urgency {
+        Urgency::Calm => step,
+        Urgency::Pressing => step.min(HOURLY),
+    };
+    let longest = life.map_or(step, |life| life / TRIES_IN_A_LIFE);
+    jitter.spread(step.min(longest).max(SHORTEST_PAUSE), PAUSE_SPREAD)
+}
+
+/// The CA's budget of failed validations: five at once, one more every twelve minutes, per identifier and account.
+///
+/// Kept as the moment at which the budget would be whole again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationBudget {
+    #[serde(with = "time::serde::rfc3339::option")]
+    whole_at: Option<OffsetDateTime>,
+}
+
+impl ValidationBudget {
+    const REFILL: Duration = MINUTE.saturating_mul(12);
+    const SIZE: u32 = 5;
+
+    /// One validation failed.
+    pub fn spend(&mut self, now: OffsetDateTime) {
+        let whole_at = self.whole_at(now).max(now) + Self::REFILL;
+        self.whole_at = Some(whole_at);
+    }
+
+    /// The moment of the next try, when it is not now.
+    #[must_use]
+    pub fn closed_until(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let open_at = self.whole_at(now) - Self::REFILL * (Self::SIZE - 1);
+        (open_at > now).then_some(open_at)
+    }
+
+    /// Never further away than the budget is large: a clock that was ahead leaves no debt.
+    fn whole_at(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.whole_at.map_or(now, |at| at.min(now + Self::REFILL * Self::SIZE))
+    }
+}
+
+/// Certificates issued: at most four of the same terms in seven days unless forced, where Let's Encrypt allows five.
+///
+/// A life under four days would need more than that for its renewals at half of it; then the span is one life, in which
+/// renewals need two of the four. And four forced renewals on one day must not cost the certificate: once it is critical,
+/// one more is let through when the last is 34 h old, for by then the CA has refilled that much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    issued: Vec<Issued>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Issued {
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    terms: String,
+}
+
+impl Ledger {
+    /// Certificates in a span.
+    pub const MOST: usize = 4;
+    const SPAN: Duration = DAY.saturating_mul(7);
+    const REFILL: Duration = HOUR.saturating_mul(34);
+    const SHORT_LIFE: Duration = DAY.saturating_mul(4);
+    /// Entries further in the future than this come from a clock that was wrong.
+    const CLOCK_TOLERANCE: Duration = HOUR;
+    /// Enough for a day of forced renewals; the oldest go first.
+    const LONGEST: usize = 64;
+
+    /// A certificate was issued.
+    pub fn enter(&mut self, now: OffsetDateTime, terms: &str) {
+        self.issued.retain(|issued| issued.at > now - Self::SPAN && issued.at < now + Self::CLOCK_TOLERANCE);
+        if self.issued.len() == Self::LONGEST {
+            self.issued.remove(0);
+        }
+        self.issued.push(Issued { at: now, terms: terms.to_owned() });
+    }
+
+    /// The moment from which another one may be ordered, when it is not now; `life` is that of the certificate that is
+    /// held.
+    #[must_use]
+    pub fn closed_until(
+        &self,
+        now: OffsetDateTime,
+        terms: &str,
+        life: Option<Life>,
+    ) -> Option<OffsetDateTime> {
+        let span = life.map(Life::length).filter(|length| *length < Self::SHORT_LIFE).unwrap_or(Self::SPAN);
+        let mut recent: Vec<_> = self
+            .issued
+            .iter()
+            .filter(|issued| issued.terms == terms)
+            .map(|issued| issued.at)
+            .filter(|at| *at > now - span && *at < now + Self::CLOCK_TOLERANCE)
+            .collect();
+        recent.sort_unstable();
+        let oldest_that_counts = recent.len().checked_sub(Self::MOST)?;
+        let span_is_over = *recent.get(oldest_that_counts)? + span;
+        let refilled = *recent.last()? + Self::REFILL;
+        let relief = life.map_or(refilled, |life| refilled.max(life.critical_from()));
+        Some(span_is_over.min(relief)).filter(|open| *open > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const T0: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+
+    fn life(length: Duration) -> Life {
+        Life { not_before: T0, not_after: T0 + length }
+    }
+
+    #[test]
+    fn a_renewal_is_due_at_half_of_the_life_and_never_after_the_threshold() {
+        let shortlived = life(HOUR * 160);
+        assert_eq!(shortlived.due(DAY * 3, Jitter::NONE), T0 + HOUR * 80);
+        assert_eq!(shortlived.due(DAY * 5, Jitter::NONE), T0 + HOUR * 80);
+        let late = shortlived.due(DAY * 3, Jitter::new(1.0));
+        assert_eq!(late, T0 + MINUTE * (80 * 60 + 96));
+        let ninety_days = life(DAY * 90);
+        assert_eq!(ninety_days.due(DAY * 60, Jitter::NONE), T0 + DAY * 45);
+        let two_minutes = life(MINUTE * 2);
+        assert!(two_minutes.due(DAY * 3, Jitter::new(1.0)) <= T0 + MINUTE);
+    }
+
+    #[test]
+    fn critical_is_a_day_of_a_long_life_and_fifteen_percent_of_a_short_one() {
+        assert_eq!(life(HOUR * 160).critical_from(), T0 + HOUR * 136);
+        assert_eq!(life(DAY * 90).critical_from(), T0 + DAY * 89);
+        assert_eq!(life(MINUTE * 2).critical_from(), T0 + Duration::from_secs(102));
+    }
+
+    #[test]
+    fn twelve_pauses_fit_into_three_days_and_then_it_is_hourly() {
+        let shortlived = Some(HOUR * 160);
+        let pauses: Vec<_> =
+            (1..=13).map(|failures| pause(failures, shortlived, Urgency::Calm, Jitter::NONE)).collect();
+        assert_eq!(pauses[..3], [MINUTE, MINUTE * 5, MINUTE * 15]);
+        assert!(pauses[..12].iter().sum::<Duration>() < DAY * 3);
+        assert_eq!(pauses[12], HOURLY);
+    }
+
+    #[test]
+    fn a_pressing_pause_is_an_hour_at_most_and_a_short_life_shortens_it() {
+        let shortlived = Some(HOUR * 160);
+        assert_eq!(pause(9, shortlived, Urgency::Pressing, Jitter::NONE), HOURLY);
+        assert_eq!(pause(9, Some(MINUTE * 2), Urgency::Calm, Jitter::NONE), Duration::from_millis(7500));
+        assert_eq!(pause(1, Some(Duration::from_secs(10)), Urgency::Calm, Jitter::NONE), SHORTEST_PAUSE);
+        assert_eq!(pause(0, None, Urgency::Pressing, Jitter::NONE), MINUTE);
+        assert_eq!(pause(1, None, Urgency::Pressing, Jitter::new(-1.0)), Duration::from_secs(54));
+    }
+
+    #[test]
+    fn five_validations_may_fail_at_once_and_one_more_every_twelve_minutes() {
+        let mut budget = ValidationBudget::default();
+        for _ in 0..5 {
+            assert_eq!(budget.closed_until(T0), None);
+            budget.spend(T0);
+        }
+        assert_eq!(budget.closed_until(T0), Some(T0 + MINUTE * 12));
+        assert_eq!(budget.closed_until(T0 + MINUTE * 12), None);
+        budget.spend(T0 + MINUTE * 12);
+        assert_eq!(budget.closed_until(T0 + MINUTE * 12), Some(T0 + MINUTE * 24));
+        let clock_was_years_ahead = T0 - DAY * 3000;
+        assert!(budget.closed_until(clock_was_years_ahead) <= Some(clock_was_years_ahead + MINUTE * 12));
+    }
+
+    #[test]
+    fn the_fifth_certificate_in_seven_days_waits() {
+        let mut ledger = Ledger::default();
+        let shortlived = Some(life(HOUR * 160));
+        for hour in 0..4 {
+            let at = T0 + HOUR * hour;
+            assert_eq!(ledger.closed_until(at, "a", shortlived), None);
+            ledger.enter(at, "a");
+        }
+        let now = T0 + HOUR * 4;
+        assert_eq!(ledger.closed_until(now, "a", Some(life(DAY * 90))), Some(T0 + DAY * 7));
+        assert_eq!(ledger.closed_until(now, "b", None), None, "other terms");
+        assert_eq!(ledger.closed_until(now, "a", Some(life(MINUTE * 2))), None);
+        let clock_was_ahead = T0 - DAY * 30;
+        assert_eq!(ledger.closed_until(clock_was_ahead, "a", None), None);
+    }
+
+    #[test]
+    fn the_governor_gives_way_before_a_certificate_lapses() {
+        let mut ledger = Ledger::default();
+        (0..10).for_each(|_| ledger.enter(T0, "a"));
+        let shortlived = life(HOUR * 160);
+        let open = ledger.closed_until(T0, "a", Some(shortlived));
+        assert_eq!(open, Some(shortlived.critical_from()));
+        assert_eq!(ledger.closed_until(shortlived.critical_from(), "a", Some(shortlived)), None);
+        assert_eq!(ledger.closed_until(T0, "a", None), Some(T0 + HOUR * 34), "nothing is held");
+    }
+}
