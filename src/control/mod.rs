@@ -5,6 +5,7 @@
 mod acme;
 mod admin;
 mod board;
+mod chain;
 mod driver;
 mod local_ca;
 mod observe;
@@ -45,6 +46,9 @@ const RESTART_BACKOFF: [Duration; 5] = [
 
 /// For file operations that are under way when the daemon ends.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// File operations take turns; a second thread is for names that are looked up. When a disk hangs the rest queues.
+const FILE_THREADS: usize = 4;
 
 /// Requests of the admin interface that wait for the driver.
 const MOST_ASKS: usize = 32;
@@ -130,8 +134,11 @@ fn supervise(context: &Rc<Context>) {
 
 /// One life of the plane.
 fn live(context: &Rc<Context>) -> io::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().thread_name("control-files").build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("control-files")
+        .max_blocking_threads(FILE_THREADS)
+        .build()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let board = Rc::new(Board::default());
