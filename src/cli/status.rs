@@ -1,13 +1,13 @@
 //! `doorman status`: what the running daemon says.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::daemon::Daemon;
-use super::{Exit, Failure};
+use super::{Failure, cannot_print, colour};
 use crate::config::Admin;
 use crate::control::roughly;
 use crate::shared::clock;
@@ -22,21 +22,10 @@ const NAMES: usize = 14;
 ///
 /// # Errors
 /// No daemon answers (69), it may not be asked (77), or `out` takes nothing (74).
-pub fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (text, status) = Daemon::new(admin)?.status()?;
-    let colours =
-        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let text = if json { text } else { table(&status, clock::now(), Paint(colours)) };
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| output_failed(&error))
-}
-
-/// Writing to the terminal or the pipe failed.
-pub(super) fn output_failed(error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Io,
-        format!("The output could not be written: {error}."),
-        "Give the command somewhere to write to.",
-    )
+    let text = if json { text } else { table(&status, clock::now(), Paint(colour())) };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| cannot_print(&error))
 }
 
 /// Whether there are colours.
