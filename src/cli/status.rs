@@ -55,7 +55,9 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
         row(&mut table, "failures", &format!("{failures} in a row"));
     }
     optional(&mut table, "last error", &status["last_error"]);
-    for trouble in list(&status["troubles"]) {
+    for trouble in
+        list(&status["troubles"]).iter().filter(|trouble| trouble["detail"] != status["last_error"])
+    {
         row(&mut table, "also wrong", text(&trouble["detail"]));
     }
     for listener in list(&status["listeners"]) {
