@@ -170,14 +170,14 @@ impl Wire {
             .await
             .map_err(|source| WireError::Unreachable { host: host(), source })?;
         let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, ANSWER_LIMIT)
-            .collect()
-            .await
-            .map_err(|source| WireError::Body { host: host(), source })?
-            .to_bytes();
         let retry_after = retry_after(&parts.headers, clock::now());
         *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner) = retry_after;
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+        let body = match Limited::new(body, ANSWER_LIMIT).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) if is_error => Bytes::new(), // the status says enough
+            Err(source) => return Err(WireError::Body { host: host(), source }),
+        };
         if is_error && !is_problem(&body) {
             return Err(WireError::Status { host: host(), status: parts.status, retry_after });
         }
