@@ -24,7 +24,7 @@ pub(crate) enum IssueError {
     #[error("ip_cert.eab_hmac_key is not base64url: copy it again from the CA")]
     EabKey,
     /// Nothing that ACME has a word for.
-    #[error("the CA is out of reach: {0}")]
+    #[error("the CA cannot be used now: {0}")]
     Wire(#[source] WireError),
     /// What answered does not speak ACME.
     #[error("what answered is no ACME server")]
@@ -156,10 +156,13 @@ impl IssueError {
     fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Problem { kind, .. } | Self::Validation { kind, .. } => kind.advice(),
-            Self::Wire(_) => Some("does this machine reach the CA, and is its clock right?"),
+            Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. }) => {
+                Some("does this machine reach the CA, and is its clock right?")
+            }
             Self::SelfCheck { .. } => Some("the CA was not told, so this costs none of its limits"),
             Self::Roots(_)
             | Self::EabKey
+            | Self::Wire(WireError::Status { .. } | WireError::Body { .. })
             | Self::NotAcme(_)
             | Self::Library(_)
             | Self::Invalid
