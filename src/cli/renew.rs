@@ -27,7 +27,7 @@ const MOST_MISSED_LOOKS: u32 = 100;
 ///
 /// # Errors
 /// No daemon answers, it refuses, or the renewal fails (69, with the reason).
-pub fn run(admin: &Admin, force: bool, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn run(admin: &Admin, force: bool, out: &mut impl Write) -> Result<(), Failure> {
     let daemon = Daemon::new(admin)?;
     let target = if force { "/renew?force=true" } else { "/renew" };
     let answer = daemon.ask(&Method::POST, target).map_err(|error| daemon.failure(&error))?;

@@ -1,6 +1,6 @@
 //! `doorman status`: what the running daemon says.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -22,10 +22,9 @@ const NAMES: usize = 14;
 ///
 /// # Errors
 /// No daemon answers (69), it may not be asked (77), or `out` takes nothing (74).
-pub fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (text, status) = Daemon::new(admin)?.status()?;
-    let colours =
-        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = super::colours(&io::stdout());
     let text = if json { text } else { table(&status, clock::now(), Paint(colours)) };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| output_failed(&error))
 }
