@@ -93,7 +93,7 @@ impl Signals {
         match config::read(self.file.as_deref(), &self.flags) {
             Ok(_) => warn!("SIGHUP: the configuration is good; this version applies it at the next start"),
             Err(problems) => {
-                error!("SIGHUP: the configuration is bad and would not start:\n{}", Failure::from(problems))
+                error!("SIGHUP: the configuration is bad and would not start:\n{}", Failure::from(problems));
             }
         }
     }
