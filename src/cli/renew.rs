@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::daemon::Daemon;
-use super::status::{moment, output_failed};
-use super::{Exit, Failure};
+use super::status::moment;
+use super::{Exit, Failure, cannot_print};
 use crate::config::Admin;
 use crate::shared::clock;
 
@@ -146,7 +146,7 @@ fn lost() -> Failure {
 }
 
 fn say(out: &mut impl Write, line: &str) -> Result<(), Failure> {
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| output_failed(&error))
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| cannot_print(&error))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! `doorman status`: what the running daemon says.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::daemon::Daemon;
-use super::{Exit, Failure};
+use super::{Failure, cannot_print, colour};
 use crate::config::Admin;
 use crate::control::roughly;
 use crate::shared::clock;
@@ -24,18 +24,8 @@ const NAMES: usize = 14;
 /// No daemon answers (69), it may not be asked (77), or `out` takes nothing (74).
 pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (text, status) = Daemon::new(admin)?.status()?;
-    let colours = super::colours(&io::stdout());
-    let text = if json { text } else { table(&status, clock::now(), Paint(colours)) };
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| output_failed(&error))
-}
-
-/// Writing to the terminal or the pipe failed.
-pub(super) fn output_failed(error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Io,
-        format!("The output could not be written: {error}."),
-        "Give the command somewhere to write to.",
-    )
+    let text = if json { text } else { table(&status, clock::now(), Paint(colour())) };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| cannot_print(&error))
 }
 
 /// Whether there are colours.
@@ -65,7 +55,9 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
         row(&mut table, "failures", &format!("{failures} in a row"));
     }
     optional(&mut table, "last error", &status["last_error"]);
-    for trouble in list(&status["troubles"]) {
+    for trouble in
+        list(&status["troubles"]).iter().filter(|trouble| trouble["detail"] != status["last_error"])
+    {
         row(&mut table, "also wrong", text(&trouble["detail"]));
     }
     for listener in list(&status["listeners"]) {

@@ -43,6 +43,10 @@ const POLL: [Duration; 5] = [
     Duration::from_secs(3),
 ];
 
+/// An order that is older is not taken up: Let's Encrypt keeps one for eight hours, and a certificate that was issued for
+/// it and never fetched grows old.
+const ORDER_LIFE: Duration = Duration::from_secs(7 * 60 * 60);
+
 /// A request is tried again with a fresh nonce so often; each of these is three tries of the library.
 const NONCE_ROUNDS: u32 = 8;
 
@@ -96,7 +100,9 @@ impl Job {
     /// The order of an earlier try, when it can still lead to something.
     async fn resumed(&self, session: &Session<'_>) -> Result<Option<(Order, String)>, IssueError> {
         let pending = self.store.off_thread(Store::pending).await?;
-        let Some(pending) = pending.filter(|pending| pending.terms == self.terms) else {
+        let of_use =
+            |pending: &Pending| pending.terms == self.terms && pending.placed_at + ORDER_LIFE > clock::now();
+        let Some(pending) = pending.filter(of_use) else {
             return Ok(None);
         };
         let found = session.ask(async || session.account.order(pending.order_url.clone()).await).await;
@@ -198,6 +204,7 @@ impl Session<'_> {
         let key_pem = KeyPair::generate()?.serialize_pem();
         let pending = Pending {
             terms: self.job.terms.clone(),
+            placed_at: clock::now(),
             order_url: order.url().to_owned(),
             key_pem: key_pem.clone(),
         };

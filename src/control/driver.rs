@@ -20,6 +20,7 @@ use super::board::{Board, Trouble};
 use super::local_ca::LocalCa;
 use super::pair::Pair;
 use super::store::{Store, export};
+use super::when;
 use crate::policy::failure::{Disposition, Failure};
 use crate::policy::lifecycle::{Accepted, Action, Event, Held, Insistence, Lifecycle, Ports, Refusal, Terms};
 use crate::policy::schedule::Jitter;
@@ -135,7 +136,7 @@ impl Driver {
         let lifecycle = Lifecycle::restore(terms, held, self.ports(), memory, (now, dice()));
         info!(
             state = %lifecycle.word(now),
-            next = ?lifecycle.next_renewal_at(),
+            next = lifecycle.next_renewal_at().map(when::text),
             failures = lifecycle.failures(),
             "the certificate's life goes on"
         );
@@ -253,18 +254,18 @@ impl Driver {
             warn!(%error, "the finished order could not be forgotten; it is recognised as such next time");
         }
         let held = orders.held(&pair, None);
-        info!(fingerprint = %held.fingerprint, not_after = %held.life.not_after, "renewed");
+        info!(fingerprint = %held.fingerprint, not_after = when::text(held.life.not_after), "renewed");
+        self.board.finish(clock::now(), None); // first: the lifecycle may begin another at once
         self.tell(Event::Renewed(held)).await;
-        self.board.finish(clock::now(), None);
     }
 
     async fn failed(&mut self, failure: Failure) {
         let sentence = failure.sentence.clone();
+        self.board.finish(clock::now(), Some(sentence.clone()));
         self.tell(Event::Failed(failure)).await;
         let next =
             self.board.read_with(|notes| notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at));
-        warn!(error = %sentence, ?next, "the renewal failed");
-        self.board.finish(clock::now(), Some(sentence));
+        warn!(error = %sentence, next = next.map(when::text), "the renewal failed");
     }
 
     async fn persist(&self) {

@@ -5,6 +5,7 @@
 mod acme;
 mod admin;
 mod board;
+mod chain;
 mod driver;
 mod local_ca;
 mod observe;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -36,15 +38,24 @@ use crate::shared::tls;
 
 /// Between a death of the plane and its next life; the last repeats.
 const RESTART_BACKOFF: [Duration; 5] = [
-    Duration::from_millis(200),
-    Duration::from_secs(1),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
     Duration::from_secs(5),
     Duration::from_secs(15),
     Duration::from_secs(60),
 ];
 
+/// After a life of this length a death is the first of its kind.
+const HEALTHY_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// Between two looks whether the daemon ends, while the plane is dead.
+const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
+
 /// For file operations that are under way when the daemon ends.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// File operations take turns; a second thread is for names that are looked up. When a disk hangs the rest queues.
+const FILE_THREADS: usize = 4;
 
 /// Requests of the admin interface that wait for the driver.
 const MOST_ASKS: usize = 32;
@@ -90,7 +101,11 @@ pub enum Issuer {
 /// # Errors
 /// The thread cannot be made.
 pub fn spawn(context: Context) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("control".to_owned()).spawn(move || supervise(&Rc::new(context)))
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        let shutdown = context.shutdown.clone();
+        let context = Rc::new(context);
+        supervise(&shutdown, || live(&context));
+    })
 }
 
 /// How often the plane was started anew.
@@ -109,29 +124,45 @@ pub(crate) fn roughly(span: Duration) -> String {
     }
 }
 
-fn supervise(context: &Rc<Context>) {
-    let mut pauses = RESTART_BACKOFF.iter().copied();
-    let mut pause = RESTART_BACKOFF[0];
+/// Lives again after each death, until the daemon ends.
+fn supervise(shutdown: &CancellationToken, mut life: impl FnMut() -> io::Result<()>) {
+    let mut deaths_in_a_row = 0;
     loop {
-        let life = std::panic::catch_unwind(AssertUnwindSafe(|| live(context)));
-        if context.shutdown.is_cancelled() {
+        let born = Instant::now();
+        let end = std::panic::catch_unwind(AssertUnwindSafe(&mut life));
+        if shutdown.is_cancelled() {
             return;
         }
-        match life {
+        match end {
             Ok(Ok(())) => error!("the control plane ended without being asked to; starting it anew"),
             Ok(Err(error)) => error!(%error, "the control plane could not run; starting it anew"),
             Err(panic) => error!(panic = words(&*panic), "the control plane died; starting it anew"),
         }
         RESTARTS.fetch_add(1, Ordering::Relaxed);
-        std::thread::sleep(pause);
-        pause = pauses.next().unwrap_or(pause);
+        if born.elapsed() > HEALTHY_LIFE {
+            deaths_in_a_row = 0;
+        }
+        let last = RESTART_BACKOFF.len() - 1;
+        rest(RESTART_BACKOFF[last.min(deaths_in_a_row)], shutdown);
+        deaths_in_a_row += 1;
+    }
+}
+
+/// Sleeps without a runtime, and not longer than the daemon lives.
+fn rest(pause: Duration, shutdown: &CancellationToken) {
+    let until = Instant::now() + pause;
+    while Instant::now() < until && !shutdown.is_cancelled() {
+        std::thread::sleep(SHUTDOWN_LOOK);
     }
 }
 
 /// One life of the plane.
 fn live(context: &Rc<Context>) -> io::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().thread_name("control-files").build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("control-files")
+        .max_blocking_threads(FILE_THREADS)
+        .build()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let board = Rc::new(Board::default());
@@ -158,6 +189,24 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_plane_lives_again_after_a_panic_and_an_error_of_its_own() {
+        let shutdown = CancellationToken::new();
+        let mut lives = 0;
+        supervise(&shutdown, || {
+            lives += 1;
+            match lives {
+                1 => panic!("a fault"),
+                2 => Err(io::Error::other("another")),
+                _ => {
+                    shutdown.cancel();
+                    Ok(())
+                }
+            }
+        });
+        assert_eq!(lives, 3);
+    }
 
     #[test]
     fn a_duration_is_told_in_its_two_largest_units() {

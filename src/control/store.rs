@@ -18,16 +18,19 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
+use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use self::disk::{Access, At};
 pub(crate) use self::export::export;
+use super::chain::Chain;
 use super::pair::Pair;
 use crate::config;
 use crate::policy::lifecycle::Memory;
@@ -48,6 +51,8 @@ const ORIGIN: &str = "origin.json";
 pub(crate) struct Store {
     dir: PathBuf,
     group: Option<String>,
+    /// One at a time: an order's files, the state and a probe are written by different tasks.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why the store could not do something.
@@ -94,6 +99,9 @@ pub(crate) struct Origin {
 pub(crate) struct Pending {
     /// The lifecycle's terms of the order.
     pub(crate) terms: String,
+    /// When it was placed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) placed_at: OffsetDateTime,
     /// Its URL at the CA.
     pub(crate) order_url: String,
     /// PKCS#8, PEM.
@@ -103,13 +111,13 @@ pub(crate) struct Pending {
 impl Store {
     /// The store that the configuration names.
     pub(crate) fn new(config: &config::Store) -> Self {
-        Self { dir: config.dir.clone(), group: config.group.clone() }
+        Self { dir: config.dir.clone(), group: config.group.clone(), turn: Arc::default() }
     }
 
     /// A store without a group.
     #[cfg(test)]
     pub(crate) fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), group: None }
+        Self { dir: dir.to_owned(), group: None, turn: Arc::default() }
     }
 
     /// Does something with the store where it may block, and stops waiting for it when the disk hangs.
@@ -118,7 +126,10 @@ impl Store {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&store));
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = store.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&store)
+        });
         match tokio::time::timeout(DISK_LIMIT, done).await {
             Ok(Ok(result)) => result,
             Ok(Err(panicked)) => Err(StoreError::Panicked(panicked)),
@@ -342,26 +353,6 @@ enum LoadError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Pair(#[from] super::pair::PairError),
-}
-
-/// An error with all its causes, on one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !said.contains(&text) {
-                write!(f, ": {text}")?;
-                said = text;
-            }
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {

@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 
 use super::selfcheck::SelfCheckError;
 use super::wire::{RootsError, WireError};
+use crate::control::chain::Chain;
 use crate::control::pair::PairError;
-use crate::control::store::{Chain, StoreError};
+use crate::control::store::StoreError;
 use crate::policy::failure::{Disposition, Failure, Kind};
 
 /// Why an order came to nothing.

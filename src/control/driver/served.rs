@@ -11,9 +11,10 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
 use crate::control::board::{Board, Trouble};
+use crate::control::chain::Chain;
 use crate::control::local_ca::{LocalCa, LocalCaError};
 use crate::control::pair::{Pair, PairError};
-use crate::control::store::{Chain, Store};
+use crate::control::store::Store;
 use crate::control::{Context, Issuer};
 use crate::shared::clock;
 

@@ -129,6 +129,7 @@ fn an_exported_pair_keeps_mode_and_symlink_of_what_was_there() {
 #[test]
 fn an_unknown_group_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store { dir: dir.path().to_owned(), group: Some("no-such-group".to_owned()) };
+    let store =
+        Store { dir: dir.path().to_owned(), group: Some("no-such-group".to_owned()), turn: Arc::default() };
     assert!(matches!(store.prepare(), Err(StoreError::Group(name)) if name == "no-such-group"));
 }

@@ -24,9 +24,11 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "for")]
 enum Pause {
-    /// Nothing but the moment of the renewal; also while an order was in flight, for it is resumed.
+    /// Nothing but the moment of the renewal.
     #[default]
     Renewal,
+    /// An order was in flight; it is taken up at once.
+    Order,
     /// A failed try.
     BackOff {
         #[serde(with = "time::serde::rfc3339")]
@@ -73,7 +75,10 @@ impl Lifecycle {
         lifecycle.activity = match memory.pause {
             Pause::BackOff { until } if same_terms => Activity::BackingOff { until },
             Pause::Refusal { until } if same_terms => Activity::Blocked { by: Obstacle::Refusal { until } },
-            Pause::Renewal | Pause::BackOff { .. } | Pause::Refusal { .. } => {
+            Pause::Order if same_terms && lifecycle.obstacle(now).is_none() => {
+                Activity::Waiting { until: Some(now) }
+            }
+            Pause::Renewal | Pause::Order | Pause::BackOff { .. } | Pause::Refusal { .. } => {
                 lifecycle.chosen_before(memory.chosen, waiting)
             }
         };
@@ -85,7 +90,7 @@ impl Lifecycle {
     pub fn memory(&self) -> Memory {
         let (pause, chosen_at) = match self.activity {
             Activity::Waiting { until } => (Pause::Renewal, until),
-            Activity::Renewing { .. } => (Pause::Renewal, None),
+            Activity::Renewing { .. } => (Pause::Order, None),
             Activity::BackingOff { until } => (Pause::BackOff { until }, None),
             Activity::Blocked { by } => match by {
                 Obstacle::Refusal { until } => (Pause::Refusal { until }, None),

@@ -260,6 +260,19 @@ fn the_chosen_moment_survives_a_restart_and_goes_with_its_certificate() {
 }
 
 #[test]
+fn an_order_in_flight_is_taken_up_after_a_restart_unless_something_is_in_its_way() {
+    let restarted = |event| {
+        let (before, _) = situation(Health::Valid, "renewing", event);
+        let memory = before.memory();
+        let held = held(Health::Valid);
+        let mut after = Lifecycle::restore(terms(), held, Ports::Ours, memory, (NOW, Jitter::NONE));
+        after.handle(NOW, Event::Tick, Jitter::NONE)
+    };
+    assert_eq!(restarted("tick, nothing due"), [Action::Order, Action::Persist]);
+    assert_eq!(restarted("tick, nothing due, governor closed"), []);
+}
+
+#[test]
 fn without_auto_renew_only_a_request_begins_an_order() {
     let by_request = Terms { auto_renew: false, ..terms() };
     let mut lifecycle =
