@@ -18,7 +18,7 @@ const WIDTH: usize = 80;
 ///
 /// # Errors
 /// 78 with the number of problems, or when there is no file; 77 and 74 when it cannot be read; 74 when `out` is closed.
-pub fn run(file: Option<&Path>, out: &mut dyn io::Write) -> Result<(), Failure> {
+pub(super) fn run(file: Option<&Path>, out: &mut dyn io::Write) -> Result<(), Failure> {
     let default = config::default_file();
     let Some(file) = file.or(default.as_deref()) else {
         return Err(Failure::new(
@@ -40,7 +40,7 @@ pub fn run(file: Option<&Path>, out: &mut dyn io::Write) -> Result<(), Failure> 
 
 /// The warnings of a configuration that can be used, one line or more for each; empty if there is none.
 #[must_use]
-pub fn warnings(file: Option<&Path>, warnings: &[Warning]) -> String {
+pub(super) fn warnings(file: Option<&Path>, warnings: &[Warning]) -> String {
     let mut text = String::new();
     for warning in warnings {
         paragraph(

@@ -1,6 +1,6 @@
 //! Where the log goes: standard error, for journald or a terminal.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -10,8 +10,6 @@ use super::args::LogFormat;
 /// Starts the log. `RUST_LOG` says how much; INFO and above without it.
 pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
@@ -23,6 +21,6 @@ pub(super) fn start(format: LogFormat) {
         LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => {
             builder.with_ansi(false).without_time().init();
         }
-        LogFormat::Text => builder.with_ansi(colour).init(),
+        LogFormat::Text => builder.with_ansi(super::colours(&io::stderr())).init(),
     }
 }

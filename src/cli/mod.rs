@@ -57,9 +57,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Whether to colour what goes to standard output: on a terminal, unless `NO_COLOR` is set.
-pub(crate) fn colour() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Whether to colour what goes there: on a terminal, unless `NO_COLOR` is set.
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Standard output went away.

@@ -9,6 +9,7 @@ use super::{Exit, Failure, log};
 use crate::RunError;
 use crate::config::{self, Flags};
 use crate::control::Issuer;
+use crate::proxy::StartError;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn run(args: &Run) -> Result<(), Failure> {
@@ -40,8 +41,10 @@ pub(super) fn run(args: &Run) -> Result<(), Failure> {
 /// The words for a daemon that could not run.
 pub(super) fn failed(error: &RunError) -> Failure {
     let (exit, remedy) = match error {
-        RunError::Start(_) => (Exit::Config, "Correct the file or the path that is named."),
-        RunError::Thread(_) => {
+        RunError::Start(StartError::Trust(_)) => {
+            (Exit::Config, "Correct the file or the path that is named.")
+        }
+        RunError::Start(StartError::Thread(_)) | RunError::Thread(_) => {
             (Exit::Unavailable, "Look at the machine's limits for threads and descriptors.")
         }
         RunError::WorkerDied(_) => (Exit::Software, "Start it again; the log above says what happened."),
@@ -90,7 +93,7 @@ impl Signals {
         match config::read(self.file.as_deref(), &self.flags) {
             Ok(_) => warn!("SIGHUP: the configuration is good; this version applies it at the next start"),
             Err(problems) => {
-                error!("SIGHUP: the configuration is bad and would not start:\n{}", Failure::from(problems))
+                error!("SIGHUP: the configuration is bad and would not start:\n{}", Failure::from(problems));
             }
         }
     }

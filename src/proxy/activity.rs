@@ -173,7 +173,7 @@ impl Activity {
             Phase::Idle => self.enter(Phase::Head, self.limits.header_timeout),
             Phase::Upload => self.enter(Phase::Upload, self.limits.body_timeout),
             Phase::Download if self.streams.get().0 > 0 => {
-                self.enter(Phase::Download, self.limits.body_timeout)
+                self.enter(Phase::Download, self.limits.body_timeout);
             }
             Phase::Head | Phase::Waiting | Phase::Download | Phase::Flushing => {}
         }

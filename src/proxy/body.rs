@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use super::activity::{Activity, OpenStream};
 use super::pool::Lease;
+use super::timer::Timer;
 
 /// A request body on its way to the upstream.
 pub(super) enum RequestBody {
@@ -37,8 +38,7 @@ pub(super) struct Upload {
     incoming: Incoming,
     /// Closed until the upstream says 100: polling the body would say it to the client (RFC 9110 section 10.1.1).
     gate: Option<Gate>,
-    /// Told when the body is complete; none with HTTP/2.
-    watcher: Option<(Rc<Activity>, Duration)>,
+    timer: Timer,
 }
 
 /// How long the body is held back for an upstream that says nothing to an expectation. Some have never heard of it, and
@@ -70,14 +70,9 @@ impl Gate {
 }
 
 impl Upload {
-    /// A body; when it is complete the upstream has `response_timeout` to answer.
-    pub(super) fn new(
-        incoming: Incoming,
-        activity: Option<&Rc<Activity>>,
-        response_timeout: Duration,
-    ) -> Self {
-        let watcher = activity.map(|activity| (Rc::clone(activity), response_timeout));
-        Self { incoming, gate: None, watcher }
+    /// A body that tells `timer` how it moves.
+    pub(super) fn new(incoming: Incoming, timer: Timer) -> Self {
+        Self { incoming, gate: None, timer }
     }
 
     /// Holds the body back until the upstream wants it.
@@ -86,12 +81,6 @@ impl Upload {
         let patience = Box::pin(tokio::time::sleep(EXPECTATION));
         self.gate = Some(Gate { opened: opened.clone(), patience });
         opened
-    }
-
-    fn completed(&mut self) {
-        if let Some((activity, response_timeout)) = self.watcher.take() {
-            activity.request_sent(response_timeout);
-        }
     }
 }
 
@@ -111,8 +100,11 @@ impl Body for RequestBody {
         }
         upload.gate = None;
         let polled = Pin::new(&mut upload.incoming).poll_frame(cx);
-        if upload.incoming.is_end_stream() || matches!(polled, Poll::Ready(None)) {
-            upload.completed();
+        match &polled {
+            Poll::Ready(None) => upload.timer.sent(),
+            Poll::Ready(Some(_)) if upload.incoming.is_end_stream() => upload.timer.sent(),
+            Poll::Ready(Some(_)) => upload.timer.moved(),
+            Poll::Pending => {}
         }
         polled
     }

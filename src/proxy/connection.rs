@@ -84,7 +84,7 @@ pub(super) async fn serve(worker: Rc<Worker>, door: Rc<Door>, socket: TcpStream,
     }
     match &door.tls {
         None => {
-            Box::pin(http1(Rc::clone(&worker), Rc::clone(&door), Stream::Tcp(socket), peer, activity)).await
+            Box::pin(http1(Rc::clone(&worker), Rc::clone(&door), Stream::Tcp(socket), peer, activity)).await;
         }
         Some(tls) => Box::pin(https(Rc::clone(&worker), Rc::clone(&door), tls, socket, peer, activity)).await,
     }

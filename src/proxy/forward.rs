@@ -18,6 +18,7 @@ use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
 use super::respond;
 use super::service::Client;
+use super::timer::Timer;
 use super::tunnel::Side;
 use crate::config::Scheme;
 use crate::policy::headers::{self, Origin};
@@ -28,6 +29,7 @@ pub(super) struct Outbound {
     websocket: bool,
     /// May be sent twice: idempotent, and nothing of a body that could be lost.
     repeatable: bool,
+    timer: Timer,
 }
 
 /// Why there is no response to relay.
@@ -58,14 +60,15 @@ pub(super) fn prepare(
     let expects = !bodiless && parts.headers.contains_key(header::EXPECT);
     let origin =
         Origin { peer: &client.name, host, secure: client.door.secure, trusted: client.trusted, websocket };
+    let timer = client.timer(response_timeout);
     if bodiless || expects {
-        client.activity().iter().for_each(|activity| activity.request_sent(response_timeout));
+        timer.sent();
     }
     let mut opener = None;
     let body = if bodiless {
         RequestBody::Empty
     } else {
-        let mut upload = Upload::new(incoming, client.activity(), response_timeout);
+        let mut upload = Upload::new(incoming, timer.clone());
         opener = expects.then(|| upload.hold_back());
         RequestBody::Relayed(upload)
     };
@@ -77,29 +80,29 @@ pub(super) fn prepare(
             }
         });
     }
-    Outbound { request, websocket, repeatable }
+    Outbound { request, websocket, repeatable, timer }
 }
 
 /// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
 pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> Response<ResponseBody> {
-    let Outbound { mut request, websocket, repeatable } = outbound;
+    let Outbound { mut request, websocket, repeatable, timer } = outbound;
     if websocket && !client.worker.gate.may_tunnel() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
         let spare = repeatable.then(|| Box::new(copy(&request)));
-        match (exchange(client, lease, request).await, spare) {
-            (Ok((response, lease)), _) => return relay(client, response, lease, websocket).await,
+        match (exchange(lease, request, &timer).await, spare) {
+            (Ok((response, lease)), _) => return relay(client, response, lease, websocket, &timer).await,
             (Err(ExchangeError::Unsent(unsent)), _) => request = *unsent,
             (Err(error), Some(spare)) if error.is_silence() => request = *spare,
-            (Err(error), _) => return refuse(client, pool, &Failure::Exchange(error)),
+            (Err(error), _) => return refuse(client, pool, &timer, &Failure::Exchange(error)),
         }
     }
     Box::pin(async {
         match pool.open(repeatable).await {
-            Ok(lease) => over(client, lease, Outbound { request, websocket, repeatable }).await,
-            Err(error) => refuse(client, pool, &Failure::Connect(error)),
+            Ok(lease) => over(client, lease, Outbound { request, websocket, repeatable, timer }).await,
+            Err(error) => refuse(client, pool, &timer, &Failure::Connect(error)),
         }
     })
     .await
@@ -108,9 +111,9 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
 /// Forwards a request over a connection that is new.
 pub(super) async fn over(client: &Client, lease: Lease, outbound: Outbound) -> Response<ResponseBody> {
     let pool = Rc::clone(lease.pool());
-    match exchange(client, lease, outbound.request).await {
-        Ok((response, lease)) => relay(client, response, lease, outbound.websocket).await,
-        Err(error) => refuse(client, &pool, &Failure::Exchange(error)),
+    match exchange(lease, outbound.request, &outbound.timer).await {
+        Ok((response, lease)) => relay(client, response, lease, outbound.websocket, &outbound.timer).await,
+        Err(error) => refuse(client, &pool, &outbound.timer, &Failure::Exchange(error)),
     }
 }
 
@@ -136,14 +139,13 @@ fn origin_form(uri: Uri) -> Uri {
 
 /// Not an `async fn`, so that the future does not keep the request besides where it is needed.
 fn exchange(
-    client: &Client,
     mut lease: Lease,
     request: Request<RequestBody>,
-) -> impl Future<Output = Result<(Response<Incoming>, Lease), ExchangeError>> + use<> {
-    let timer = client.timer(lease.pool().upstream().response_timeout);
+    timer: &Timer,
+) -> impl Future<Output = Result<(Response<Incoming>, Lease), ExchangeError>> {
     let sent = lease.link().send(request);
     async move {
-        let response = lease.link().receive(sent, &timer).await?;
+        let response = lease.link().receive(sent, timer).await?;
         lease.pool().answered();
         Ok((response, lease))
     }
@@ -165,9 +167,10 @@ async fn relay(
     response: Response<Incoming>,
     lease: Lease,
     websocket: bool,
+    timer: &Timer,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Box::pin(switch(client, response, lease, websocket)).await;
+        return Box::pin(switch(client, response, lease, websocket, timer)).await;
     }
     let (mut parts, incoming) = response.into_parts();
     parts.headers = headers::response(parts.headers, false);
@@ -181,10 +184,11 @@ async fn switch(
     response: Response<Incoming>,
     lease: Lease,
     websocket: bool,
+    timer: &Timer,
 ) -> Response<ResponseBody> {
     let accepted = response.headers().get(header::UPGRADE).is_some_and(is_websocket);
     if !(websocket && accepted) {
-        return refuse(client, lease.pool(), &Failure::Unasked);
+        return refuse(client, lease.pool(), timer, &Failure::Unasked);
     }
     let (mut parts, _) = response.into_parts();
     parts.headers = headers::response(parts.headers, true);
@@ -198,9 +202,9 @@ fn is_websocket(value: &HeaderValue) -> bool {
 }
 
 /// The page for a request that the upstream did not answer, and a line in the log that says what to look at.
-fn refuse(client: &Client, pool: &Pool, failure: &Failure) -> Response<ResponseBody> {
+fn refuse(client: &Client, pool: &Pool, timer: &Timer, failure: &Failure) -> Response<ResponseBody> {
     let upload_stalled =
-        matches!(failure, Failure::Exchange(ExchangeError::TimedOut)) && client.is_uploading();
+        matches!(failure, Failure::Exchange(ExchangeError::TimedOut)) && timer.is_uploading();
     let status = match failure {
         Failure::Exchange(ExchangeError::TimedOut) if upload_stalled => StatusCode::REQUEST_TIMEOUT,
         Failure::Exchange(ExchangeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
@@ -212,7 +216,7 @@ fn refuse(client: &Client, pool: &Pool, failure: &Failure) -> Response<ResponseB
         log(pool, failure);
     }
     let mut response = respond::status(status);
-    if client.is_uploading() {
+    if timer.is_uploading() {
         respond::close_after(&mut response); // the rest of the body is not read
     }
     response

@@ -2,18 +2,22 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::fs::File;
 use std::future::Future;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use rustix::fs::{Mode, OFlags};
 use tracing::{debug, info};
 
-use super::activity::{Activity, OpenStream, Phase};
+use super::activity::{Activity, OpenStream};
 use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
 use super::respond;
@@ -195,25 +199,12 @@ impl Client {
         }
     }
 
-    /// The time limit of an exchange with an upstream.
-    pub(super) fn timer(&self, limit: std::time::Duration) -> Timer {
+    /// The time limits of an exchange with an upstream that has `response` for its answer.
+    pub(super) fn timer(&self, response: Duration) -> Timer {
         match &self.protocol {
-            Protocol::One(activity) => Timer::Connection(Rc::clone(activity)),
-            Protocol::Two(_) => Timer::own(limit),
+            Protocol::One(activity) => Timer::Connection { activity: Rc::clone(activity), response },
+            Protocol::Two(_) => Timer::own(self.worker.limits.body_timeout, response),
         }
-    }
-
-    /// The connection's activity, where one request at a time is what it is about.
-    pub(super) fn activity(&self) -> Option<&Rc<Activity>> {
-        match &self.protocol {
-            Protocol::One(activity) => Some(activity),
-            Protocol::Two(_) => None,
-        }
-    }
-
-    /// Whether the client is still sending its request.
-    pub(super) fn is_uploading(&self) -> bool {
-        self.activity().is_some_and(|activity| activity.phase() == Phase::Upload)
     }
 
     /// A token in `acme_webroot`, where other ACME clients put theirs.
@@ -225,11 +216,14 @@ impl Client {
     }
 }
 
-/// A small regular file, whole.
+/// A small regular file, whole. Never through a link: whoever may write to the webroot could point one at a key.
 fn read_token(path: &Path) -> Option<Bytes> {
-    let metadata = std::fs::metadata(path).ok()?;
-    let fits = metadata.is_file() && metadata.len() <= MAX_TOKEN_FILE_BYTES;
-    fits.then(|| std::fs::read(path).ok().map(Bytes::from)).flatten()
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let mut token = Vec::new();
+    let regular = file.metadata().ok()?.is_file();
+    file.take(MAX_TOKEN_FILE_BYTES + 1).read_to_end(&mut token).ok()?;
+    (regular && token.len() as u64 <= MAX_TOKEN_FILE_BYTES).then(|| Bytes::from(token))
 }
 
 /// What the access log says of a request: never the client's address, nor a challenge token.

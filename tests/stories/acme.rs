@@ -351,7 +351,7 @@ async fn ten_renewals_under_load_disturb_nobody() {
     let handshakes = load.finish().await;
     let read = reader.finish();
     println!("{handshakes} handshakes and {read} readings, none failed");
-    assert!(handshakes > 100 * RENEWALS / 2, "only {handshakes} handshakes");
+    assert!(handshakes > 10 * RENEWALS, "only {handshakes} handshakes");
     assert_eq!((pebble.issued(), pebble.accounts()), (RENEWALS + 1, 1));
 }
 
@@ -370,12 +370,13 @@ async fn kill_9_at_any_moment_of_a_renewal_leaves_a_whole_pair_and_one_account()
 
     // Each round dies a little later: after so many things were seen to happen, at the CA or in the store.
     for moment in [0, 2, 5, 8, 11, 14, 17, 20, 24, 30] {
-        let issued = pebble.issued();
+        let before = door.status().await["renewal"].clone();
         let seen = happened(&pebble, &door);
         assert_eq!(door.admin("POST", "/renew?force=true").await.status(), 202);
         until("the moment has come", ORDER, async || {
-            let past = happened(&pebble, &door) >= seen + moment || pebble.issued() > issued + 1;
-            let over = moment > 0 && pebble.issued() > issued && door.status().await["state"] == "valid";
+            let past = happened(&pebble, &door) >= seen + moment;
+            let renewal = &door.status().await["renewal"];
+            let over = moment > 0 && *renewal != before && !renewal["finished_at"].is_null();
             (past || over).then_some(())
         })
         .await;

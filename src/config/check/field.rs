@@ -115,7 +115,7 @@ impl<'a> Field<'a> {
         match meant.filter(|number| range.contains(number)) {
             Some(number) => self.refuse(format!("{number}, a whole number without quotes and point")),
             None => {
-                self.refuse(format!("a whole number of {unit} from {} to {}", range.start(), range.end()))
+                self.refuse(format!("a whole number of {unit} from {} to {}", range.start(), range.end()));
             }
         }
         None

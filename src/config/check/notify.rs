@@ -21,10 +21,10 @@ pub(super) fn telegram(section: &Section<'_>) -> Option<Telegram> {
     let commands = section.bool("commands", false);
     match (&bot_token, chat_ids.is_empty()) {
         (Some(_), true) => {
-            lacks(section, "nobody is told: write chat_ids = [123456789] with the chats to tell")
+            lacks(section, "nobody is told: write chat_ids = [123456789] with the chats to tell");
         }
         (None, false) => {
-            lacks(section, "nobody is told: write bot_token = \"…\" with the token from BotFather")
+            lacks(section, "nobody is told: write bot_token = \"…\" with the token from BotFather");
         }
         (Some(_), false) | (None, true) => {}
     }

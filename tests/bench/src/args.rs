@@ -51,9 +51,7 @@ impl Args {
             if matches!(option.as_str(), "-h" | "--help") {
                 return Ok(None);
             }
-            let value = words
-                .next()
-                .with_context(|| format!("{option} needs a value\n{USAGE}"))?;
+            let value = words.next().with_context(|| format!("{option} needs a value\n{USAGE}"))?;
             args.set(&option, &value)?;
         }
         Ok(Some(args))
@@ -77,9 +75,7 @@ impl Args {
 
 fn row(key: &str) -> anyhow::Result<&'static Row> {
     let keys = || ROWS.iter().map(|row| row.key).collect::<Vec<_>>().join(",");
-    ROWS.iter()
-        .find(|row| row.key == key)
-        .with_context(|| format!("the rows are {}", keys()))
+    ROWS.iter().find(|row| row.key == key).with_context(|| format!("the rows are {}", keys()))
 }
 
 fn proxy(name: &str) -> anyhow::Result<Proxy> {

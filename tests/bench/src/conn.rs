@@ -79,12 +79,7 @@ impl Conn {
     }
 
     fn new(stream: Stream, buffer: usize) -> Self {
-        Self {
-            stream,
-            buffer: vec![0; buffer].into(),
-            start: 0,
-            end: 0,
-        }
+        Self { stream, buffer: vec![0; buffer].into(), start: 0, end: 0 }
     }
 
     /// Writes all of `bytes`.
@@ -141,11 +136,7 @@ impl Conn {
     pub(crate) async fn expect_response(&mut self, text: &Cycle, length: u64) -> anyhow::Result<()> {
         let head = self.response_head().await?;
         ensure!(head.status == 200, "status {}", head.status);
-        ensure!(
-            head.length == Some(length),
-            "content-length {:?}, not {length}",
-            head.length
-        );
+        ensure!(head.length == Some(length), "content-length {:?}, not {length}", head.length);
         self.expect_text(text, 0, length).await
     }
 
@@ -193,10 +184,7 @@ impl Conn {
             let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
             let mut request = httparse::Request::new(&mut headers);
             if let httparse::Status::Complete(size) = request.parse(self.unread())? {
-                let (method, target) = (
-                    request.method.unwrap_or_default(),
-                    request.path.unwrap_or_default(),
-                );
+                let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
                 let head = RequestHead {
                     what: format!("{method} {target}"),
                     length: field(request.headers, "content-length").map_or(Ok(0), str::parse)?,
@@ -235,10 +223,7 @@ impl Conn {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        ensure!(
-            self.end < self.buffer.len(),
-            "a head or message larger than the buffer"
-        );
+        ensure!(self.end < self.buffer.len(), "a head or message larger than the buffer");
         match self.stream.read(&mut self.buffer[self.end..]).await? {
             0 => Err(anyhow!("closed early")),
             count => {
@@ -250,9 +235,7 @@ impl Conn {
 }
 
 fn field<'h>(headers: &[httparse::Header<'h>], name: &str) -> Option<&'h str> {
-    let header = headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case(name))?;
+    let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(header.value).ok()
 }
 

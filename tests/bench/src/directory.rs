@@ -88,14 +88,8 @@ async fn serve(
             _ => return std::future::pending().await,
         };
         nonce += 1;
-        let location = location
-            .map(|url| format!("Location: {url}\r\n"))
-            .unwrap_or_default();
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
+        let location = location.map(|url| format!("Location: {url}\r\n")).unwrap_or_default();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
         let response = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nReplay-Nonce: {nonce:016}\r\n{location}\
              Content-Length: {}\r\n\r\n{body}",
@@ -142,10 +136,8 @@ fn thumbprint(jws: &[u8]) -> anyhow::Result<String> {
     let protected = BASE64.decode(jws["protected"].as_str().context("no protected header")?)?;
     let protected: Value = serde_json::from_slice(&protected)?;
     let key = &protected["jwk"];
-    let canonical = format!(
-        r#"{{"crv":{},"kty":{},"x":{},"y":{}}}"#,
-        key["crv"], key["kty"], key["x"], key["y"]
-    );
+    let canonical =
+        format!(r#"{{"crv":{},"kty":{},"x":{},"y":{}}}"#, key["crv"], key["kty"], key["x"], key["y"]);
     Ok(BASE64.encode(ring::digest::digest(&ring::digest::SHA256, canonical.as_bytes())))
 }
 
@@ -160,13 +152,10 @@ async fn read(tls: &mut TlsStream<TcpStream>, unread: &mut Vec<u8>) -> anyhow::R
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut request = httparse::Request::new(&mut headers);
         if let httparse::Status::Complete(head) = request.parse(unread)? {
-            let length = request
-                .headers
-                .iter()
-                .find(|header| header.name.eq_ignore_ascii_case("content-length"));
-            let length: usize = length.map_or(Ok(0), |header| {
-                std::str::from_utf8(header.value)?.parse().context("length")
-            })?;
+            let length =
+                request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+            let length: usize = length
+                .map_or(Ok(0), |header| std::str::from_utf8(header.value)?.parse().context("length"))?;
             let path = request.path.unwrap_or_default().to_owned();
             if let Some(body) = unread.get(head..head.saturating_add(length)) {
                 let body = body.to_vec();

@@ -43,11 +43,7 @@ pub(crate) async fn open_loop(rig: &Rig, running: &Running) -> anyhow::Result<Sa
     let mut clients: JoinSet<anyhow::Result<Infallible>> = JoinSet::new();
     for number in 0..CLIENTS {
         let (tally, latencies) = (tally.clone(), Rc::clone(&latencies));
-        let (to, text, request) = (
-            rig.http,
-            rig.texts.noise.clone(),
-            get(rig.http, "/small", "keep-alive"),
-        );
+        let (to, text, request) = (rig.http, rig.texts.noise.clone(), get(rig.http, "/small", "keep-alive"));
         clients.spawn_local(async move {
             let mut conn = Conn::open(to, None, SMALL).await?;
             for turn in 0_u32.. {
@@ -77,10 +73,7 @@ pub(crate) async fn open_loop(rig: &Rig, running: &Running) -> anyhow::Result<Sa
         Some(ended) = clients.join_next() => match ended?? {},
     };
     let p99 = typical_p99(&latencies.take()).context("too little was completed")?;
-    Ok(Sample {
-        cost: p99.as_secs_f64(),
-        ..sample
-    })
+    Ok(Sample { cost: p99.as_secs_f64(), ..sample })
 }
 
 /// The median, over short windows, of the 99th percentile of each: a virtual machine that stands still for some
@@ -91,10 +84,8 @@ fn typical_p99(latencies: &[Duration]) -> Option<Duration> {
         window.sort_unstable();
         window.get(window.len() * 99 / 100).copied()
     };
-    let mut windows: Vec<_> = latencies
-        .chunks_exact((latencies.len() / WINDOWS).max(1))
-        .filter_map(p99)
-        .collect();
+    let mut windows: Vec<_> =
+        latencies.chunks_exact((latencies.len() / WINDOWS).max(1)).filter_map(p99).collect();
     windows.sort_unstable();
     windows.get(windows.len() / 2).copied()
 }

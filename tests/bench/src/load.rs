@@ -47,15 +47,7 @@ pub(crate) async fn keep_alive(
         Page::Small => ("/small", SMALL_BODY, SMALL),
         Page::Middle => ("/64k", MIDDLE_BODY, LARGE),
     };
-    repeat_get(
-        rig,
-        running,
-        over,
-        path,
-        (rig.texts.noise.clone(), length),
-        buffer,
-    )
-    .await
+    repeat_get(rig, running, over, path, (rig.texts.noise.clone(), length), buffer).await
 }
 
 /// GETs of a published token; nginx and the others answer one that stands in their configuration.
@@ -66,15 +58,7 @@ pub(crate) async fn challenge(rig: &Rig, running: &Running) -> anyhow::Result<Sa
         Proxy::Nginx | Proxy::NginxTuned | Proxy::Haproxy | Proxy::Caddy => FIXED_ANSWER.to_owned(),
     };
     let length = answer.len() as u64;
-    repeat_get(
-        rig,
-        running,
-        Over::Plain,
-        &path,
-        (Cycle::of(answer.into_bytes()), length),
-        SMALL,
-    )
-    .await
+    repeat_get(rig, running, Over::Plain, &path, (Cycle::of(answer.into_bytes()), length), SMALL).await
 }
 
 /// Waits until doorman has published the token of its order.
@@ -160,11 +144,7 @@ pub(crate) async fn http2(rig: &Rig, running: &Running) -> anyhow::Result<Sample
                 let mut body = response.into_body();
                 let mut seen = 0;
                 while let Some(piece) = body.data().await.transpose()? {
-                    ensure!(
-                        text.holds(seen, &piece),
-                        "wrong byte in the {} after {seen}",
-                        piece.len()
-                    );
+                    ensure!(text.holds(seen, &piece), "wrong byte in the {} after {seen}", piece.len());
                     body.flow_control().release_capacity(piece.len())?;
                     seen += piece.len() as u64;
                 }
@@ -197,10 +177,7 @@ impl Connections {
             drivers.spawn_local(connection);
             senders.push(sender);
         }
-        Ok(Self {
-            senders,
-            _drivers: drivers,
-        })
+        Ok(Self { senders, _drivers: drivers })
     }
 }
 
@@ -288,8 +265,7 @@ pub(crate) async fn bulk(rig: &Rig, running: &Running) -> anyhow::Result<Sample>
 
 async fn open_websocket(to: std::net::SocketAddr, path: &str, buffer: usize) -> anyhow::Result<Conn> {
     let mut conn = Conn::open(to, None, buffer).await?;
-    conn.send(websocket::opening(&to.to_string(), path).as_bytes())
-        .await?;
+    conn.send(websocket::opening(&to.to_string(), path).as_bytes()).await?;
     let status = conn.response_head().await?.status;
     ensure!(status == 101, "status {status}, not 101");
     Ok(conn)

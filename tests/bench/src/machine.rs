@@ -38,17 +38,10 @@ pub(crate) fn family(pid: i32) -> Vec<i32> {
     let mut family = vec![pid];
     let mut next = 0;
     while let Some(&member) = family.get(next) {
-        let threads = fs::read_dir(format!("/proc/{member}/task"))
-            .into_iter()
-            .flatten()
-            .flatten();
+        let threads = fs::read_dir(format!("/proc/{member}/task")).into_iter().flatten().flatten();
         for thread in threads {
             let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            family.extend(
-                children
-                    .split_ascii_whitespace()
-                    .filter_map(|child| child.parse::<i32>().ok()),
-            );
+            family.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
         }
         next += 1;
     }
@@ -82,12 +75,8 @@ pub(crate) fn own_cpu_time() -> anyhow::Result<Duration> {
 /// None that could be met.
 pub(crate) fn machine_cpu_time() -> anyhow::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let fields: Vec<u64> = stat
-        .split_ascii_whitespace()
-        .skip(1)
-        .take(8)
-        .map_while(|field| field.parse().ok())
-        .collect();
+    let fields: Vec<u64> =
+        stat.split_ascii_whitespace().skip(1).take(8).map_while(|field| field.parse().ok()).collect();
     let &[user, nice, system, _idle, _waiting, hard, soft, stolen] = fields.as_slice() else {
         bail!("/proc/stat has another form");
     };
@@ -133,9 +122,7 @@ fn sum(pids: &[i32], file: &str, fields: &[&str]) -> anyhow::Result<u64> {
     let mut kib = 0;
     for pid in pids {
         let text = fs::read_to_string(format!("/proc/{pid}/{file}")).context("the proxy has ended")?;
-        let lines = text
-            .lines()
-            .filter_map(|line| line.split_once(char::is_whitespace));
+        let lines = text.lines().filter_map(|line| line.split_once(char::is_whitespace));
         let values = lines
             .filter(|(field, _)| fields.contains(field))
             .map(|(_, value)| value.trim().trim_end_matches(" kB"));
@@ -156,17 +143,11 @@ pub(crate) fn describe(args: &Args) -> anyhow::Result<String> {
         let line = cpuinfo.lines().find(|line| line.starts_with(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    let cores = cpuinfo
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
+    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let mut parts = vec![
         field("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         format!("{cores} cores"),
-        format!(
-            "Linux {}",
-            fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()
-        ),
+        format!("Linux {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()),
     ];
     for proxy in &args.proxies {
         if let Some((program, arguments)) = proxy.version_command(args) {
@@ -175,14 +156,9 @@ pub(crate) fn describe(args: &Args) -> anyhow::Result<String> {
                 .output()
                 .with_context(|| program.display().to_string())?;
             let text = [output.stdout, output.stderr].concat();
-            let text = String::from_utf8_lossy(&text)
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            let version = text
-                .split([' ', '/'])
-                .find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+            let text = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
+            let version =
+                text.split([' ', '/']).find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
             parts.push(format!("{} {}", proxy.name(), version.unwrap_or("?")));
         }
     }

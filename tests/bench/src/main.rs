@@ -44,9 +44,7 @@ fn main() -> anyhow::Result<()> {
     };
     machine::run_on(machine::Core::Load)
         .context("two cores are needed: one for the proxy, one for the load")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut table = Table::new(machine::describe(&args)?);
     LocalSet::new().block_on(&runtime, async {
         tokio::select! {

@@ -46,9 +46,7 @@ pub(crate) async fn gone(rig: &Rig, running: &Running) -> anyhow::Result<Sample>
     let before = settled_after_warm_up(rig, running).await?;
     drop(open(rig, Used::Once).await?);
     sleep(SETTLE).await;
-    Ok(bytes(
-        machine::private_memory(&running.pids())?.saturating_sub(before),
-    ))
+    Ok(bytes(machine::private_memory(&running.pids())?.saturating_sub(before)))
 }
 
 /// The most memory that 64 downloads at a time add.
@@ -110,8 +108,5 @@ async fn ask(rig: &Rig) -> anyhow::Result<Conn> {
 }
 
 fn bytes(count: u64) -> Sample {
-    Sample {
-        cost: count as f64,
-        pace: None,
-    }
+    Sample { cost: count as f64, pace: None }
 }

@@ -59,10 +59,7 @@ where
     let (pids, tally) = (running.pids(), Tally::default());
     let mut tasks = JoinSet::new();
     for number in 0..clients {
-        tasks.spawn_local(client(Tally {
-            number,
-            ..tally.clone()
-        }));
+        tasks.spawn_local(client(Tally { number, ..tally.clone() }));
     }
     let turn = async {
         sleep(rig.turn / 4).await;
@@ -89,10 +86,7 @@ where
 {
     let (pids, tally) = (running.pids(), Tally::default());
     let begin = Reading::take(&pids, &tally)?;
-    let turn = Turn {
-        tally: tally.clone(),
-        until: Instant::now() + rig.turn,
-    };
+    let turn = Turn { tally: tally.clone(), until: Instant::now() + rig.turn };
     let mut tasks = JoinSet::new();
     for _ in 0..clients {
         tasks.spawn_local(client(turn.clone()));

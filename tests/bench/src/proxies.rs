@@ -50,13 +50,8 @@ pub(crate) enum Order {
 
 impl Proxy {
     /// In the order of their turns.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Doorman,
-        Self::Nginx,
-        Self::NginxTuned,
-        Self::Haproxy,
-        Self::Caddy,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Doorman, Self::Nginx, Self::NginxTuned, Self::Haproxy, Self::Caddy];
 
     /// The name on the command line and in the table.
     pub(crate) fn name(self) -> &'static str {
@@ -104,11 +99,7 @@ impl Proxy {
         let started = Instant::now();
         let child = command.spawn();
         machine::run_on(Core::Load)?;
-        let mut running = Running {
-            proxy: self,
-            child: child?,
-            first_answer: Duration::ZERO,
-        };
+        let mut running = Running { proxy: self, child: child?, first_answer: Duration::ZERO };
         match timeout(START_LIMIT, running.wait_for_answer(rig, started)).await {
             Ok(Ok(())) => Ok(running),
             Ok(Err(error)) => Err(error.context(last_words(&log))),
@@ -135,11 +126,7 @@ impl Proxy {
                 )
             }
             Self::Nginx | Self::NginxTuned => {
-                let tuning = if self == Self::Nginx {
-                    ""
-                } else {
-                    include_str!("../conf/nginx-tuned.conf")
-                };
+                let tuning = if self == Self::Nginx { "" } else { include_str!("../conf/nginx-tuned.conf") };
                 let template = include_str!("../conf/nginx.conf").replace("{tuning}", tuning);
                 let config = write("nginx.conf", &template)?;
                 let log = dir.join("error.log").display().to_string();
@@ -159,21 +146,12 @@ impl Proxy {
 }
 
 fn last_words(log: &Path) -> String {
-    fs::read_to_string(log)
-        .unwrap_or_default()
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .to_owned()
+    fs::read_to_string(log).unwrap_or_default().lines().last().unwrap_or_default().to_owned()
 }
 
 fn fill(template: &str, rig: &Rig, dir: &Path) -> String {
     // Only root may be told whom to become; and then the worker must still read our files.
-    let user = if nix::unistd::geteuid().is_root() {
-        "user root;"
-    } else {
-        ""
-    };
+    let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
     template
         .replace("{user}", user)
         .replace("{dir}", &dir.display().to_string())
@@ -214,9 +192,7 @@ impl Running {
             // Asked without a pause: the load has a core of its own and the time to the first answer is a row.
             if let Ok(mut conn) = Conn::open(rig.http, None, SMALL).await {
                 conn.send(&request).await?;
-                conn.expect_response(&rig.texts.noise, SMALL_BODY)
-                    .await
-                    .context("the first answer")?;
+                conn.expect_response(&rig.texts.noise, SMALL_BODY).await.context("the first answer")?;
                 self.first_answer = started.elapsed();
                 return Ok(());
             }

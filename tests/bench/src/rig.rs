@@ -51,11 +51,8 @@ impl Rig {
         let pair = Pair::issue(dir.path())?;
         let texts = Texts::new();
         let mut ports = PORTS.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let mut free_port = || {
-            ports
-                .find(|&address| TcpListener::bind(address).is_ok())
-                .context("no free port")
-        };
+        let mut free_port =
+            || ports.find(|&address| TcpListener::bind(address).is_ok()).context("no free port");
         Ok(Self {
             doorman: args.doorman.clone(),
             upstream: upstream::start(texts.clone()).await?,

@@ -112,19 +112,9 @@ pub(crate) const ROWS: &[Row] = &[
         Unit::CpuMicros,
         Work::KeepAlive(Over::Plain, Page::Middle),
     ),
-    row(
-        "down",
-        "100 MiB down, 8 at a time",
-        Unit::CpuMillis,
-        Work::Download(Over::Plain),
-    ),
+    row("down", "100 MiB down, 8 at a time", Unit::CpuMillis, Work::Download(Over::Plain)),
     row("up", "100 MiB up, 8 at a time", Unit::CpuMillis, Work::Upload),
-    row(
-        "challenge",
-        "challenge answer, 64 connections",
-        Unit::CpuMicros,
-        Work::Challenge,
-    ),
+    row("challenge", "challenge answer, 64 connections", Unit::CpuMicros, Work::Challenge),
     row(
         "connection",
         "new connection per request, 64 at a time",
@@ -143,76 +133,21 @@ pub(crate) const ROWS: &[Row] = &[
         Unit::CpuMicros,
         Work::KeepAlive(Over::Tls, Page::Small),
     ),
-    row(
-        "h2-small",
-        "small GET over TLS, HTTP/2, 16 connections x 4 streams",
-        Unit::CpuMicros,
-        Work::Http2,
-    ),
-    row(
-        "tls-down",
-        "100 MiB down over TLS, 8 at a time",
-        Unit::CpuMillis,
-        Work::Download(Over::Tls),
-    ),
-    row(
-        "p99",
-        "p99 of small GETs at half of nginx's top rate, open loop",
-        Unit::Micros,
-        Work::Latency,
-    ),
-    row(
-        "ws-echo",
-        "WebSocket echo, 32-byte messages, 64 connections",
-        Unit::CpuMicros,
-        Work::Echo,
-    ),
-    row(
-        "ws-bulk",
-        "100 MiB through a WebSocket, 8 at a time",
-        Unit::CpuMillis,
-        Work::Bulk,
-    ),
-    row(
-        "idle-unused",
-        "idle connection before its first request, of 5,000",
-        Unit::Bytes,
-        Work::IdleUnused,
-    ),
-    row(
-        "idle",
-        "idle keep-alive connection, of 5,000",
-        Unit::Bytes,
-        Work::Idle,
-    ),
-    row(
-        "gone",
-        "private memory kept after 5,000 connections",
-        Unit::Mebibytes,
-        Work::Gone,
-    ),
-    row(
-        "peak",
-        "peak extra memory, 64 downloads at a time",
-        Unit::Mebibytes,
-        Work::Peak,
-    ),
+    row("h2-small", "small GET over TLS, HTTP/2, 16 connections x 4 streams", Unit::CpuMicros, Work::Http2),
+    row("tls-down", "100 MiB down over TLS, 8 at a time", Unit::CpuMillis, Work::Download(Over::Tls)),
+    row("p99", "p99 of small GETs at half of nginx's top rate, open loop", Unit::Micros, Work::Latency),
+    row("ws-echo", "WebSocket echo, 32-byte messages, 64 connections", Unit::CpuMicros, Work::Echo),
+    row("ws-bulk", "100 MiB through a WebSocket, 8 at a time", Unit::CpuMillis, Work::Bulk),
+    row("idle-unused", "idle connection before its first request, of 5,000", Unit::Bytes, Work::IdleUnused),
+    row("idle", "idle keep-alive connection, of 5,000", Unit::Bytes, Work::Idle),
+    row("gone", "private memory kept after 5,000 connections", Unit::Mebibytes, Work::Gone),
+    row("peak", "peak extra memory, 64 downloads at a time", Unit::Mebibytes, Work::Peak),
     row("start", "exec to first answer", Unit::Millis, Work::StartUp),
-    row(
-        "rest",
-        "process at rest, private memory",
-        Unit::Mebibytes,
-        Work::AtRest,
-    ),
+    row("rest", "process at rest, private memory", Unit::Mebibytes, Work::AtRest),
 ];
 
 const fn row(key: &'static str, title: &'static str, unit: Unit, work: Work) -> Row {
-    Row {
-        key,
-        title,
-        unit,
-        work,
-    }
+    Row { key, title, unit, work }
 }
 
 /// Gives a proxy its turn in a row, and another when somebody else was at work on the machine.
@@ -245,19 +180,13 @@ pub(crate) fn get(host: SocketAddr, path: &str, connection: &str) -> Vec<u8> {
 }
 
 async fn started_and_measured(row: &Row, rig: &Rig, proxy: Proxy) -> anyhow::Result<Sample> {
-    let order = if matches!(row.work, Work::Challenge) {
-        Order::Stalled
-    } else {
-        Order::No
-    };
+    let order = if matches!(row.work, Work::Challenge) { Order::Stalled } else { Order::No };
     if matches!(row.work, Work::Latency) {
         latency::choose_rate(rig).await?;
     }
     rig.directory.forget();
     let running = proxy.start(rig, order).await?;
-    timeout(STALL_LIMIT, turn(row.work, rig, &running))
-        .await
-        .context("no end")?
+    timeout(STALL_LIMIT, turn(row.work, rig, &running)).await.context("no end")?
 }
 
 async fn turn(work: Work, rig: &Rig, running: &Running) -> anyhow::Result<Sample> {
@@ -276,9 +205,6 @@ async fn turn(work: Work, rig: &Rig, running: &Running) -> anyhow::Result<Sample
         Work::Gone => memory::gone(rig, running).await,
         Work::Peak => memory::peak(rig, running).await,
         Work::AtRest => memory::at_rest(running).await,
-        Work::StartUp => Ok(Sample {
-            cost: running.first_answer().as_secs_f64(),
-            pace: None,
-        }),
+        Work::StartUp => Ok(Sample { cost: running.first_answer().as_secs_f64(), pace: None }),
     }
 }

@@ -23,24 +23,14 @@ struct Cell {
 impl Table {
     /// An empty one, with a line on the machine.
     pub(crate) fn new(machine: String) -> Self {
-        Self {
-            machine,
-            cells: Vec::new(),
-        }
+        Self { machine, cells: Vec::new() }
     }
 
     /// Enters the outcome of one turn.
     pub(crate) fn enter(&mut self, row: &'static Row, proxy: Proxy, outcome: anyhow::Result<Sample>) {
-        let known = self
-            .cells
-            .iter()
-            .position(|cell| cell.row.key == row.key && cell.proxy == proxy);
+        let known = self.cells.iter().position(|cell| cell.row.key == row.key && cell.proxy == proxy);
         let known = known.unwrap_or_else(|| {
-            self.cells.push(Cell {
-                row,
-                proxy,
-                turns: Ok(Vec::new()),
-            });
+            self.cells.push(Cell { row, proxy, turns: Ok(Vec::new()) });
             self.cells.len() - 1
         });
         let turns = &mut self.cells[known].turns;
@@ -57,21 +47,13 @@ impl Table {
             "{}\n\nMedians; in brackets the ratio to nginx; ± half the distance between the best and the worst round.\n\n",
             self.machine
         );
-        self.write_table(
-            &mut text,
-            "unit",
-            |row| unit(row.unit),
-            |cell| Some(self.cost(cell)),
-        );
+        self.write_table(&mut text, "unit", |row| unit(row.unit), |cell| Some(self.cost(cell)));
         text.push_str(
             "\nWork completed a second; in brackets the share of its core that the proxy used.\n\n",
         );
         self.write_table(&mut text, "", |_| "", pace);
         let others = self.cells.iter().flat_map(|cell| cell.turns.iter().flatten());
-        let others = others
-            .filter_map(|turn| turn.pace)
-            .map(|pace| pace.others)
-            .fold(0.0, f64::max);
+        let others = others.filter_map(|turn| turn.pace).map(|pace| pace.others).fold(0.0, f64::max);
         let _ = writeln!(
             text,
             "\nOther programs and the hypervisor took at most {:.0} % of a core during a turn that is counted here.",
@@ -79,12 +61,7 @@ impl Table {
         );
         for cell in &self.cells {
             if let Err(error) = &cell.turns {
-                let _ = write!(
-                    text,
-                    "\nvoid: {}, {}: {error:#}\n",
-                    cell.row.key,
-                    cell.proxy.name()
-                );
+                let _ = write!(text, "\nvoid: {}, {}: {error:#}\n", cell.row.key, cell.proxy.name());
             }
         }
         text
@@ -130,13 +107,10 @@ impl Table {
         let Ok(turns) = &cell.turns else {
             return "void".to_owned();
         };
-        let nginx = self
-            .cells
-            .iter()
-            .find(|other| other.row.key == cell.row.key && other.proxy == Proxy::Nginx);
-        let nginx = nginx
-            .and_then(|nginx| nginx.turns.as_ref().ok())
-            .map(|turns| median(turns, |turn| turn.cost));
+        let nginx =
+            self.cells.iter().find(|other| other.row.key == cell.row.key && other.proxy == Proxy::Nginx);
+        let nginx =
+            nginx.and_then(|nginx| nginx.turns.as_ref().ok()).map(|turns| median(turns, |turn| turn.cost));
         let cost = median(turns, |turn| turn.cost);
         let ratio = match nginx {
             Some(nginx) if cell.proxy != Proxy::Nginx && nginx > 0.0 => format!(" ({:.2})", cost / nginx),
@@ -162,12 +136,7 @@ pub(crate) fn brief(row: &Row, outcome: &anyhow::Result<Sample>) -> String {
                     100.0 * pace.others
                 )
             });
-            format!(
-                "{} {}{}",
-                figure(row.unit, sample.cost),
-                unit(row.unit),
-                pace.unwrap_or_default()
-            )
+            format!("{} {}{}", figure(row.unit, sample.cost), unit(row.unit), pace.unwrap_or_default())
         }
         Err(error) => format!("void: {error:#}"),
     }
@@ -180,12 +149,8 @@ fn pace(cell: &Cell) -> Option<String> {
     let paces: Vec<_> = turns.iter().filter_map(|turn| turn.pace).collect();
     let rate = median(&paces, |pace| pace.rate);
     let digits = if rate < 100.0 { 1 } else { 0 };
-    (!paces.is_empty()).then(|| {
-        format!(
-            "{rate:.digits$} ({:.0} %)",
-            100.0 * median(&paces, |pace| pace.busy)
-        )
-    })
+    (!paces.is_empty())
+        .then(|| format!("{rate:.digits$} ({:.0} %)", 100.0 * median(&paces, |pace| pace.busy)))
 }
 
 fn median<T>(items: &[T], value: impl Fn(&T) -> f64) -> f64 {
@@ -204,11 +169,7 @@ fn spread(turns: &[Sample]) -> f64 {
     let costs = || turns.iter().map(|turn| turn.cost);
     let distance = costs().fold(f64::MIN, f64::max) - costs().fold(f64::MAX, f64::min);
     let middle = median(turns, |turn| turn.cost);
-    if middle > 0.0 {
-        distance / 2.0 / middle
-    } else {
-        0.0
-    }
+    if middle > 0.0 { distance / 2.0 / middle } else { 0.0 }
 }
 
 fn unit(unit: Unit) -> &'static str {
@@ -237,10 +198,7 @@ mod tests {
     use crate::rows::ROWS;
 
     fn took(seconds: f64) -> anyhow::Result<Sample> {
-        Ok(Sample {
-            cost: seconds,
-            pace: None,
-        })
+        Ok(Sample { cost: seconds, pace: None })
     }
 
     #[test]
@@ -260,9 +218,6 @@ mod tests {
         table.enter(&ROWS[0], Proxy::Doorman, Err(anyhow::anyhow!("wrong byte")));
         table.enter(&ROWS[0], Proxy::Doorman, took(1e-6));
         let text = table.to_markdown();
-        assert!(
-            text.contains("| void |") && text.contains("doorman: wrong byte"),
-            "{text}"
-        );
+        assert!(text.contains("| void |") && text.contains("doorman: wrong byte"), "{text}");
     }
 }

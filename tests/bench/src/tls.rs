@@ -38,10 +38,7 @@ impl Pair {
         fs::write(dir.join("pair.crt"), leaf.pem())?;
         fs::write(dir.join("pair.key"), key.serialize_pem())?;
         fs::write(dir.join("pair.pem"), leaf.pem() + &key.serialize_pem())?;
-        Ok(Self {
-            leaf: leaf.der().clone(),
-            key,
-        })
+        Ok(Self { leaf: leaf.der().clone(), key })
     }
 
     /// A TLS server with this pair, for HTTP/1.1.

@@ -29,10 +29,7 @@ impl Texts {
     /// Makes them.
     pub(crate) fn new() -> Self {
         let noise = Cycle::noise();
-        Self {
-            bulk: websocket::bulk(&noise),
-            noise,
-        }
+        Self { bulk: websocket::bulk(&noise), noise }
     }
 }
 
@@ -62,11 +59,7 @@ async fn serve(tcp: TcpStream, texts: &Texts) -> anyhow::Result<()> {
             "GET /64k" => answer(&mut conn, texts, MIDDLE_BODY).await?,
             "GET /100m" => answer(&mut conn, texts, LARGE_BODY).await?,
             "POST /upload" => {
-                ensure!(
-                    request.length == LARGE_BODY,
-                    "an upload of {} bytes",
-                    request.length
-                );
+                ensure!(request.length == LARGE_BODY, "an upload of {} bytes", request.length);
                 conn.expect_text(&texts.noise, 0, LARGE_BODY).await?;
                 answer(&mut conn, texts, SMALL_BODY).await?;
             }
