@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::daemon::Daemon;
-use super::{Failure, cannot_print, colour};
+use super::{Failure, cannot_print, colours};
 use crate::config::Admin;
 use crate::control::roughly;
 use crate::shared::clock;
@@ -24,7 +24,7 @@ const NAMES: usize = 14;
 /// No daemon answers (69), it may not be asked (77), or `out` takes nothing (74).
 pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (text, status) = Daemon::new(admin)?.status()?;
-    let text = if json { text } else { table(&status, clock::now(), Paint(colour())) };
+    let text = if json { text } else { table(&status, clock::now(), Paint(colours(&std::io::stdout()))) };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| cannot_print(&error))
 }
 
