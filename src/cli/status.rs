@@ -1,6 +1,6 @@
 //! `doorman status`: what the running daemon says.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -24,7 +24,7 @@ const NAMES: usize = 14;
 /// No daemon answers (69), it may not be asked (77), or `out` takes nothing (74).
 pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (text, status) = Daemon::new(admin)?.status()?;
-    let text = if json { text } else { table(&status, clock::now(), Paint(colours(&io::stdout()))) };
+    let text = if json { text } else { table(&status, clock::now(), Paint(colours(&std::io::stdout()))) };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| cannot_print(&error))
 }
 
