@@ -31,10 +31,18 @@ pub struct Origin<'a> {
 
 /// The fields of a request as they go to the upstream.
 ///
-/// Hop-by-hop fields and those that a `Connection` line names are gone, `Host` is first, what others claimed about the
+/// Hop-by-hop fields and those that a `Connection` line names are gone, `Host` is the one asked for, what others claimed about the
 /// client is replaced by what the socket shows, unless the peer is trusted.
 #[must_use]
-pub fn request(incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
+pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
+    if let Some(host) = origin.host
+        && incoming.get(header::HOST) == Some(host)
+        && !incoming.keys().any(|name| is_hop_by_hop(name) || is_claim_about_client(name))
+    {
+        incoming.reserve(ADDED);
+        say_who_asks(&mut incoming, origin);
+        return incoming; // nothing to drop, and so nothing to build
+    }
     let nominated = Nominated::of(&incoming);
     let trailers = asks_for_trailers(&incoming);
     let mut outgoing = HeaderMap::with_capacity(incoming.len() + ADDED);
@@ -45,8 +53,7 @@ pub fn request(incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
         let dropped = name == header::HOST
             || is_hop_by_hop(&name)
             || nominated.contains(&name)
-            || name == header::FORWARDED
-            || (is_claim_about_client(&name) && !origin.trusted);
+            || (is_claim_about_client(&name) && !(origin.trusted && name != header::FORWARDED));
         if !dropped {
             outgoing.append(name, value);
         }
@@ -151,7 +158,10 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_claim_about_client(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip")
+    matches!(
+        name.as_str(),
+        "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip"
+    )
 }
 
 fn asks_for_trailers(headers: &HeaderMap) -> bool {

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::activity::{Activity, OpenStream};
+use super::driver::Driver;
 use super::pool::Lease;
 use super::timer::Timer;
 
@@ -38,6 +39,8 @@ pub(super) struct Upload {
     incoming: Incoming,
     /// Closed until the upstream says 100: polling the body would say it to the client (RFC 9110 section 10.1.1).
     gate: Option<Gate>,
+    /// Who waits for it.
+    driver: Option<Driver>,
     timer: Timer,
 }
 
@@ -72,7 +75,22 @@ impl Gate {
 impl Upload {
     /// A body that tells `timer` how it moves.
     pub(super) fn new(incoming: Incoming, timer: Timer) -> Self {
-        Self { incoming, gate: None, timer }
+        Self { incoming, gate: None, driver: None, timer }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.gate.as_mut().is_some_and(|gate| !gate.is_open(cx)) {
+            return Poll::Pending;
+        }
+        self.gate = None;
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => self.timer.sent(),
+            Poll::Ready(Some(_)) if self.incoming.is_end_stream() => self.timer.sent(),
+            Poll::Ready(Some(_)) => self.timer.moved(),
+            Poll::Pending => {}
+        }
+        polled
     }
 
     /// Holds the body back until the upstream wants it.
@@ -81,6 +99,15 @@ impl Upload {
         let patience = Box::pin(tokio::time::sleep(EXPECTATION));
         self.gate = Some(Gate { opened: opened.clone(), patience });
         opened
+    }
+}
+
+impl RequestBody {
+    /// Wakes `driver`'s task when there is more of it.
+    pub(super) fn driven_by(&mut self, driver: &Driver) {
+        if let Self::Relayed(upload) = self {
+            upload.driver = Some(driver.clone());
+        }
     }
 }
 
@@ -95,18 +122,10 @@ impl Body for RequestBody {
         let Self::Relayed(upload) = self.get_mut() else {
             return Poll::Ready(None);
         };
-        if upload.gate.as_mut().is_some_and(|gate| !gate.is_open(cx)) {
-            return Poll::Pending;
+        match upload.driver.clone() {
+            Some(driver) => driver.poll(|cx| upload.poll(cx)),
+            None => upload.poll(cx),
         }
-        upload.gate = None;
-        let polled = Pin::new(&mut upload.incoming).poll_frame(cx);
-        match &polled {
-            Poll::Ready(None) => upload.timer.sent(),
-            Poll::Ready(Some(_)) if upload.incoming.is_end_stream() => upload.timer.sent(),
-            Poll::Ready(Some(_)) => upload.timer.moved(),
-            Poll::Pending => {}
-        }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use super::body::RequestBody;
+use super::driver::{Driven, Driver};
 use super::stream::{BUFFER_BYTES, Stream};
 use super::timer::Timer;
 
@@ -23,7 +24,8 @@ const MAX_RESPONSE_HEADERS: usize = 256;
 /// A connection to an upstream.
 pub(super) struct Link {
     sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<Stream>, RequestBody>,
+    connection: Connection<TokioIo<Driven>, RequestBody>,
+    driver: Driver,
     ended: bool,
 }
 
@@ -58,18 +60,20 @@ impl ExchangeError {
 impl Link {
     /// Speaks HTTP/1.1 over `stream`. Nothing is sent yet.
     pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
+        let driver = Driver::new();
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .title_case_headers(true)
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Driven { stream, driver: driver.clone() }))
             .await?;
-        Ok(Self { sender, connection, ended: false })
+        Ok(Self { sender, connection, driver, ended: false })
     }
 
     /// Hands `request` over for sending.
-    pub(super) fn send(&mut self, request: Request<RequestBody>) -> impl Future<Output = Reply> + use<> {
+    pub(super) fn send(&mut self, mut request: Request<RequestBody>) -> impl Future<Output = Reply> + use<> {
+        request.body_mut().driven_by(&self.driver);
         self.sender.try_send_request(request)
     }
 
@@ -81,15 +85,10 @@ impl Link {
     ) -> Result<Response<Incoming>, ExchangeError> {
         let mut reply = pin!(reply);
         std::future::poll_fn(|cx| {
-            drive(&mut self.connection, &mut self.ended, cx);
+            self.drive(cx);
             // Only `drive` can complete the reply, so nobody needs to be woken for it.
             match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(response)) => {
-                    // The connection now waits for somebody to read the body and would wake this task when that
-                    // happens; but it is this task that reads, and it drives the connection then.
-                    drive(&mut self.connection, &mut self.ended, &mut Context::from_waker(Waker::noop()));
-                    Poll::Ready(Ok(response))
-                }
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(mut lost)) => Poll::Ready(Err(match lost.take_message() {
                     Some(unsent) => ExchangeError::Unsent(Box::new(unsent)),
                     None => ExchangeError::Failed(lost.into_error()),
@@ -108,34 +107,37 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
         use http_body::Body;
-        if let ready @ Poll::Ready(_) = Pin::new(&mut *body).poll_frame(cx) {
+        // Only `drive` brings another piece, so nobody needs to be woken for it.
+        let mut unheard = Context::from_waker(Waker::noop());
+        if let ready @ Poll::Ready(_) = Pin::new(&mut *body).poll_frame(&mut unheard) {
             return ready;
         }
-        drive(&mut self.connection, &mut self.ended, cx);
-        Pin::new(body).poll_frame(cx)
+        self.drive(cx);
+        Pin::new(body).poll_frame(&mut unheard)
     }
 
     /// Whether another request may follow: the last exchange is complete on both sides and the upstream still there.
     pub(super) fn settle(&mut self) -> bool {
-        drive(&mut self.connection, &mut self.ended, &mut Context::from_waker(Waker::noop()));
+        self.drive(&Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }
 
     /// After a 101: the stream, and what the upstream has already said in the new protocol.
     pub(super) async fn into_stream(mut self: Box<Self>) -> (Stream, Bytes) {
         std::future::poll_fn(|cx| {
-            drive(&mut self.connection, &mut self.ended, cx);
+            self.drive(cx);
             if self.ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         let parts = self.connection.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+        (parts.io.into_inner().stream, parts.read_buf)
     }
-}
 
-/// Lets the connection do what it can. How it ended is told by the reply or the body, not here.
-fn drive(connection: &mut Connection<TokioIo<Stream>, RequestBody>, ended: &mut bool, cx: &mut Context<'_>) {
-    if !*ended {
-        *ended = connection.poll_without_shutdown(cx).is_ready();
+    /// Lets the connection do what it can. How it ended is told by the reply or the body, not here.
+    fn drive(&mut self, cx: &Context<'_>) {
+        if !self.ended {
+            let connection = &mut self.connection;
+            self.ended = self.driver.drive(cx, |cx| connection.poll_without_shutdown(cx)).is_ready();
+        }
     }
 }

@@ -7,6 +7,7 @@ mod activity;
 mod body;
 mod connect;
 mod connection;
+mod driver;
 mod forward;
 mod gate;
 mod holder;

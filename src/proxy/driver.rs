@@ -1,0 +1,123 @@
+//! Who is woken for what happens on an upstream's connection.
+//!
+//! A connection is driven by the task that uses it, and by nobody else. So hyper's own wake-ups between the two ends of
+//! a body, which are both in that task, would only make it run once more for nothing: hyper is given a waker that takes
+//! a note, and the socket and the request body, which are ours, register the task itself.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::stream::Stream;
+
+/// The task that drives a connection now.
+#[derive(Clone, Debug)]
+pub(super) struct Driver(Rc<RefCell<Waker>>);
+
+/// A stream whose readiness wakes the driver, whoever polls it.
+#[derive(Debug)]
+pub(super) struct Driven {
+    pub(super) stream: Stream,
+    pub(super) driver: Driver,
+}
+
+/// Remembers that hyper woke its connection.
+struct Note {
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+thread_local! {
+    static NOTE: Note = {
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        Note { woken, waker }
+    };
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Driver {
+    pub(super) fn new() -> Self {
+        Self(Rc::new(RefCell::new(Waker::noop().clone())))
+    }
+
+    /// Polls a connection of hyper's for the task in `cx`.
+    pub(super) fn drive<T>(
+        &self,
+        cx: &Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !self.0.borrow().will_wake(cx.waker()) {
+            self.0.replace(cx.waker().clone());
+        }
+        NOTE.with(|note| {
+            note.woken.0.store(false, Ordering::Relaxed);
+            let polled = poll(&mut Context::from_waker(&note.waker));
+            // Woken while it ran, it asks to run again soon: it has given way to other tasks.
+            if polled.is_pending() && note.woken.0.load(Ordering::Relaxed) {
+                cx.waker().wake_by_ref();
+            }
+            polled
+        })
+    }
+
+    /// Polls something else for the task that drives the connection.
+    pub(super) fn poll<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll(&mut Context::from_waker(&self.0.borrow()))
+    }
+}
+
+impl AsyncRead for Driven {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, driver } = self.get_mut();
+        driver.poll(|cx| Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Driven {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { stream, driver } = self.get_mut();
+        driver.poll(|cx| Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, driver } = self.get_mut();
+        driver.poll(|cx| Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, driver } = self.get_mut();
+        driver.poll(|cx| Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, driver } = self.get_mut();
+        driver.poll(|cx| Pin::new(stream).poll_shutdown(cx))
+    }
+}
