@@ -25,7 +25,8 @@ use crate::policy::headers::{self, Origin};
 
 /// A request as it goes to the upstream.
 pub(super) struct Outbound {
-    request: Request<RequestBody>,
+    /// Boxed, because it is handed on several times.
+    request: Box<Request<RequestBody>>,
     websocket: bool,
     /// May be sent twice: idempotent, and nothing of a body that could be lost.
     repeatable: bool,
@@ -94,8 +95,8 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
         let spare = repeatable.then(|| Box::new(copy(&request)));
         match (exchange(lease, request, &timer).await, spare) {
             (Ok((response, lease)), _) => return relay(client, response, lease, websocket, &timer).await,
-            (Err(ExchangeError::Unsent(unsent)), _) => request = *unsent,
-            (Err(error), Some(spare)) if error.is_silence() => request = *spare,
+            (Err(ExchangeError::Unsent(unsent)), _) => request = unsent,
+            (Err(error), Some(spare)) if error.is_silence() => request = spare,
             (Err(error), _) => return refuse(client, pool, &timer, &Failure::Exchange(error)),
         }
     }
@@ -119,8 +120,8 @@ pub(super) async fn over(client: &Client, lease: Lease, outbound: Outbound) -> R
 
 /// The request with its target in origin form and its fields rewritten; hyper's record of the names' letter case goes
 /// along in the extensions.
-fn head(parts: Parts, origin: Origin<'_>, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
+fn head(parts: Parts, origin: Origin<'_>, body: RequestBody) -> Box<Request<RequestBody>> {
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = parts.method;
     *request.uri_mut() = origin_form(parts.uri);
     *request.headers_mut() = headers::request(parts.headers, origin);
@@ -140,10 +141,10 @@ fn origin_form(uri: Uri) -> Uri {
 /// Not an `async fn`, so that the future does not keep the request besides where it is needed.
 fn exchange(
     mut lease: Lease,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     timer: &Timer,
 ) -> impl Future<Output = Result<(Response<Incoming>, Lease), ExchangeError>> {
-    let sent = lease.link().send(request);
+    let sent = lease.link().send(*request);
     async move {
         let response = lease.link().receive(sent, timer).await?;
         lease.pool().answered();
