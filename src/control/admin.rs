@@ -87,7 +87,7 @@ pub(crate) async fn serve(context: &Rc<Context>, board: &Rc<Board>, asks: mpsc::
 }
 
 async fn bind(context: &Context) -> Listener {
-    let mut pauses = BIND_BACKOFF.iter().copied();
+    let mut pauses = BIND_BACKOFF.iter().copied().skip(1);
     let mut pause = BIND_BACKOFF[0];
     let mut said = None;
     loop {

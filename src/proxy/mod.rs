@@ -156,7 +156,7 @@ impl Plane {
     /// # Errors
     /// [`WorkerDied`]: the process should end, so that it is started anew.
     pub async fn hold(&mut self) -> Result<(), WorkerDied> {
-        let mut tries = CLAIM_BACKOFF.iter();
+        let mut later = CLAIM_BACKOFF.iter().skip(1);
         let mut pause = CLAIM_BACKOFF[0];
         loop {
             let complete = self.wanted.iter().all(|wanted| wanted.claimed);
@@ -167,7 +167,7 @@ impl Plane {
                 }
                 () = tokio::time::sleep(pause), if !complete => {
                     self.claim_what_is_free();
-                    pause = tries.next().copied().unwrap_or(pause);
+                    pause = later.next().copied().unwrap_or(pause);
                 }
             }
         }
