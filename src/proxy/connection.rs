@@ -28,6 +28,10 @@ use crate::config::Limits;
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
 
+/// What hyper allows when it is told nothing. Told a number, it fills tables of that many entries for each head, which
+/// costs more than to parse it.
+const HYPER_MAX_HEADERS: usize = 100;
+
 /// How soon an HTTP/2 connection is looked at again whose time was not over yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -45,9 +49,11 @@ impl Protocols {
             .title_case_headers(true)
             .auto_date_header(false)
             .header_read_timeout(None)
-            .max_headers(limits.max_headers)
             .max_header_size(limits.max_header_bytes)
             .max_buf_size(BUFFER_BYTES.max(limits.max_header_bytes));
+        if limits.max_headers != HYPER_MAX_HEADERS {
+            http1.max_headers(limits.max_headers);
+        }
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .auto_date_header(false)

@@ -18,9 +18,6 @@ use super::driver::{Driven, Driver};
 use super::stream::{BUFFER_BYTES, Stream};
 use super::timer::Timer;
 
-/// Header lines that an upstream may answer with.
-const MAX_RESPONSE_HEADERS: usize = 256;
-
 /// A connection to an upstream.
 pub(super) struct Link {
     sender: SendRequest<RequestBody>,
@@ -64,7 +61,6 @@ impl Link {
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .title_case_headers(true)
-            .max_headers(MAX_RESPONSE_HEADERS)
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(Driven { stream, driver: driver.clone() }))
             .await?;
