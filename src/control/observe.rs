@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::pair::hex;
+use crate::config::UpstreamTrust;
 use crate::shared::tls::sha256;
+use crate::shared::trust;
 
 /// For connection and handshake together; we look at neighbours.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -70,54 +71,9 @@ async fn leaf(address: SocketAddr) -> Result<String, ObserveError> {
         .ok_or(ObserveError::Nothing(address))
 }
 
+/// Accepts every chain, for it is only looked at; the key must be proved, so what is seen is what is held.
 fn client() -> ClientConfig {
-    let provider = Arc::new(ring::default_provider());
-    let any = Arc::new(AnyCertificate(Arc::clone(&provider)));
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has suites for TLS 1.2 and 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(any)
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled(); // a resumed session shows no certificate
+    let mut config = trust::client_config(&UpstreamTrust::Anything).expect("only a CA file can fail");
+    config.resumption = Resumption::disabled(); // a resumed session shows no certificate
     config
-}
-
-/// Accepts every chain, for it is only looked at; signatures are checked, so what is seen is what is held.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -8,18 +8,19 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::selfcheck::SelfCheckError;
-use super::wire::{RootsError, WireError};
+use super::wire::WireError;
 use crate::control::chain::Chain;
 use crate::control::pair::PairError;
 use crate::control::store::StoreError;
 use crate::policy::failure::{Disposition, Failure, Kind};
+use crate::shared::trust::TrustError;
 
 /// Why an order came to nothing.
 #[derive(Debug, Error)]
 pub(crate) enum IssueError {
     /// The file of `directory_ca` cannot be used.
     #[error("the roots of ip_cert.directory_ca cannot be used")]
-    Roots(#[from] RootsError),
+    Roots(#[from] TrustError),
     /// `eab_hmac_key` is not base64.
     #[error("ip_cert.eab_hmac_key is not base64url: copy it again from the CA")]
     EabKey,

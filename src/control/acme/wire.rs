@@ -1,8 +1,6 @@
 //! HTTP as an ACME client needs it: limited in time and size, and without forgetting what a CA said beside the body.
 
 use std::future::Future;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,15 +13,13 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient, Problem};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use crate::config::Directory;
+use crate::config::{Directory, UpstreamTrust};
 use crate::shared::clock;
+use crate::shared::trust::{self, TrustError};
 
 /// For one request, from the first packet to the last byte of the answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -43,35 +39,6 @@ type Client = legacy::Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
 pub(super) struct Wire {
     client: Client,
     retry_after: Arc<Mutex<Option<OffsetDateTime>>>,
-}
-
-/// Why the CA's certificate could not be judged.
-#[derive(Debug, Error)]
-pub(crate) enum RootsError {
-    /// `directory_ca` cannot be read.
-    #[error("{path} cannot be read", path = .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// `directory_ca` has no usable certificate.
-    #[error("{path} has no usable certificate", path = .path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: pem::Error,
-    },
-    /// `directory_ca` has a certificate that cannot be a root.
-    #[error("{path} has a certificate that cannot be a root", path = .path.display())]
-    Root {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: rustls::Error,
-    },
 }
 
 /// What went wrong below ACME.
@@ -112,13 +79,10 @@ pub(crate) enum WireError {
 }
 
 impl Wire {
-    /// Trusts the public roots, or those of the file alone.
-    pub(super) fn new(directory: &Directory) -> Result<Self, RootsError> {
-        let roots = match &directory.ca_file {
-            Some(path) => roots_in(path)?,
-            None => public_roots(),
-        };
-        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    /// Trusts the public roots, or what is in the file alone.
+    pub(super) fn new(directory: &Directory) -> Result<Self, TrustError> {
+        let trust = directory.ca_file.clone().map_or(UpstreamTrust::PublicRoots, UpstreamTrust::CaFile);
+        let tls = trust::client_config(&trust)?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_LIMIT));
@@ -209,26 +173,6 @@ fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<OffsetDateTim
         return Some(now + Duration::from_secs(seconds.into()));
     }
     OffsetDateTime::parse(value, &Rfc2822).ok()
-}
-
-fn public_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-fn roots_in(path: &Path) -> Result<RootCertStore, RootsError> {
-    let text = std::fs::read(path).map_err(|source| RootsError::Read { path: path.to_owned(), source })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|source| RootsError::Pem { path: path.to_owned(), source })?;
-        roots.add(certificate).map_err(|source| RootsError::Root { path: path.to_owned(), source })?;
-    }
-    if roots.is_empty() {
-        return Err(RootsError::Pem { path: path.to_owned(), source: pem::Error::NoItemsFound });
-    }
-    Ok(roots)
 }
 
 #[cfg(test)]
