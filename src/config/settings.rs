@@ -44,7 +44,7 @@ pub struct Http {
     pub acme_webroot: Option<PathBuf>,
     /// `host:port` of another ACME client that answers unknown tokens.
     pub acme_upstream: Option<Address>,
-    /// Peers whose `X-Forwarded-*` and PROXY headers are believed.
+    /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// What a client may use up.
     pub limits: Limits,
