@@ -73,9 +73,16 @@ pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
 
 /// The fields of a response as they go to the client: without the hop-by-hop ones. `websocket` keeps the handshake.
 #[must_use]
-pub fn response(incoming: HeaderMap, websocket: bool) -> HeaderMap {
-    if !websocket && !incoming.keys().any(is_hop_by_hop) {
-        return incoming; // nothing to drop, and so nothing to build
+pub fn response(mut incoming: HeaderMap, websocket: bool) -> HeaderMap {
+    if !websocket {
+        match HopByHop::of(&incoming) {
+            HopByHop::None => return incoming,
+            HopByHop::KeepAliveLast => {
+                incoming.remove(header::CONNECTION);
+                return incoming;
+            }
+            HopByHop::Some => {}
+        }
     }
     let nominated = Nominated::of(&incoming);
     let mut outgoing = HeaderMap::with_capacity(incoming.len() + 2);
@@ -89,6 +96,32 @@ pub fn response(incoming: HeaderMap, websocket: bool) -> HeaderMap {
         outgoing.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     outgoing
+}
+
+/// Which hop-by-hop fields a response has: most have none, or say `Connection: keep-alive` at the end, and need not be
+/// built anew.
+enum HopByHop {
+    None,
+    /// One `Connection` line without a field's name. As it is the last, to remove it leaves the order of the others.
+    KeepAliveLast,
+    Some,
+}
+
+impl HopByHop {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = headers.keys().enumerate().filter(|(_, name)| is_hop_by_hop(name));
+        match (found.next(), found.next()) {
+            (None, _) => Self::None,
+            (Some((index, name)), None)
+                if name == header::CONNECTION
+                    && index + 1 == headers.keys_len()
+                    && tokens(headers, &header::CONNECTION).all(is_connection_option) =>
+            {
+                Self::KeepAliveLast
+            }
+            (Some(_), _) => Self::Some,
+        }
+    }
 }
 
 /// Whether the fields ask for a WebSocket: `Connection: upgrade` and `Upgrade: websocket` alone (RFC 6455 section 4.1).
@@ -144,17 +177,15 @@ fn say_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    match name {
+        &header::CONNECTION
+        | &header::PROXY_AUTHENTICATE
+        | &header::PROXY_AUTHORIZATION
+        | &header::TE
+        | &header::TRANSFER_ENCODING
+        | &header::UPGRADE => true,
+        other => matches!(other.as_str(), "keep-alive" | "proxy-connection"),
+    }
 }
 
 fn is_claim_about_client(name: &HeaderName) -> bool {

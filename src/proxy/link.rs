@@ -112,8 +112,13 @@ impl Link {
         Pin::new(body).poll_frame(&mut unheard)
     }
 
-    /// Whether another request may follow: the last exchange is complete on both sides and the upstream still there.
-    pub(super) fn settle(&mut self) -> bool {
+    /// Whether another request may follow: the last exchange is complete on both sides.
+    pub(super) fn is_settled(&mut self) -> bool {
+        !self.ended && (self.sender.is_ready() || self.is_open())
+    }
+
+    /// Whether it is settled and, as far as one can see now, the upstream still there.
+    pub(super) fn is_open(&mut self) -> bool {
         self.drive(&Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }

@@ -68,11 +68,11 @@ impl Pool {
         &self.upstream
     }
 
-    /// A kept connection that is still good.
+    /// A kept connection. The upstream may have closed it: the exchange finds out before it sends anything.
     pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         loop {
-            let mut kept = self.idle.borrow_mut().pop()?;
-            if now::since(kept.since) < IDLE_LIFE && kept.link.settle() {
+            let kept = self.idle.borrow_mut().pop()?;
+            if now::since(kept.since) < IDLE_LIFE {
                 return Some(Lease { link: Some(kept.link), pool: Rc::clone(self) });
             }
         }
@@ -124,7 +124,7 @@ impl Pool {
                 now::tick();
                 self.idle
                     .borrow_mut()
-                    .retain_mut(|kept| now::since(kept.since) < IDLE_LIFE && kept.link.settle());
+                    .retain_mut(|kept| now::since(kept.since) < IDLE_LIFE && kept.link.is_open());
             }
             self.idle.borrow_mut().shrink_to_fit();
         }
@@ -165,7 +165,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut link) = self.link.take()
-            && link.settle()
+            && link.is_settled()
         {
             self.pool.keep(link);
         }
