@@ -29,7 +29,7 @@ use tracing::{info, warn};
 
 use self::disk::{Access, At};
 pub(crate) use self::export::export;
-pub(crate) use self::records::{KeptAccount, Loaded, Origin, Pending, Role};
+pub(crate) use self::records::{Described, KeptAccount, Loaded, Origin, Pending, Role};
 use super::chain::Chain;
 use super::pair::Pair;
 use crate::config;
@@ -147,14 +147,11 @@ impl Store {
     }
 
     /// Makes the newest version live again that the CA issued.
-    pub(crate) fn reinstate(&self) -> Result<Option<(Pair, Option<Origin>)>, StoreError> {
+    pub(crate) fn reinstate(&self) -> Result<Option<Described>, StoreError> {
         self.restore(issued)
     }
 
-    fn restore(
-        &self,
-        wanted: impl Fn(Option<&Origin>) -> bool,
-    ) -> Result<Option<(Pair, Option<Origin>)>, StoreError> {
+    fn restore(&self, wanted: impl Fn(Option<&Origin>) -> bool) -> Result<Option<Described>, StoreError> {
         let Some((id, pair)) = self.newest(wanted)? else {
             return Ok(None);
         };
@@ -167,7 +164,7 @@ impl Store {
     fn newest(
         &self,
         wanted: impl Fn(Option<&Origin>) -> bool,
-    ) -> Result<Option<(u64, (Pair, Option<Origin>))>, StoreError> {
+    ) -> Result<Option<(u64, Described)>, StoreError> {
         let newest_first = self.version_ids()?.into_iter().rev();
         let mut good = newest_first.filter_map(|id| Some((id, self.read_pair(&self.version(id)).ok()??)));
         Ok(good.find(|(_, (_, origin))| wanted(origin.as_ref())))
@@ -291,7 +288,7 @@ impl Store {
         Ok(ids)
     }
 
-    fn read_pair(&self, dir: &Path) -> Result<Option<(Pair, Option<Origin>)>, LoadError> {
+    fn read_pair(&self, dir: &Path) -> Result<Option<Described>, LoadError> {
         let chain = disk::read(&dir.join(CHAIN))?;
         let key = disk::read(&dir.join(KEY))?;
         let Some((chain, key)) = chain.zip(key) else {

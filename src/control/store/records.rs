@@ -27,13 +27,16 @@ pub(crate) enum Role {
     StandIn,
 }
 
+/// A pair, and where it came from if that is known.
+pub(crate) type Described = (Pair, Option<Origin>);
+
 /// What is found in the store at the start.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// The live pair.
-    pub(crate) live: Option<(Pair, Option<Origin>)>,
+    pub(crate) live: Option<Described>,
     /// The pair that the live one stands in for; `None` if that is itself what the CA issued.
-    pub(crate) expired: Option<(Pair, Option<Origin>)>,
+    pub(crate) expired: Option<Described>,
 }
 
 /// An order in flight, with the key that its certificate will be for.

@@ -65,12 +65,12 @@ impl World {
                 }
                 Outcome::Renewed(certificate) => {
                     self.job = None;
-                    self.note(format!("renewed, until {}", certificate.life.not_after));
+                    self.note(&format!("renewed, until {}", certificate.life.not_after));
                     self.happens(Event::Renewed(held(certificate)));
                 }
                 Outcome::Failed(class, disposition) => {
                     self.job = None;
-                    self.note(format!("failed: {class:?} {disposition:?}"));
+                    self.note(&format!("failed: {class:?} {disposition:?}"));
                     let sentence = "misfortune".to_owned();
                     self.happens(Event::Failed(Failure { class, sentence, disposition }));
                 }

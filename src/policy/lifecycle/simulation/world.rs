@@ -123,10 +123,10 @@ impl World {
         self.misfortune_until = self.now + span;
         let well = matches!(misfortune, Misfortune::None | Misfortune::Impatience);
         self.well_since = if well { self.well_since.or(Some(self.now)) } else { None };
-        self.note(format!("{misfortune:?} until {}", self.misfortune_until));
+        self.note(&format!("{misfortune:?} until {}", self.misfortune_until));
     }
 
-    pub(super) fn note(&mut self, what: String) {
+    pub(super) fn note(&mut self, what: &str) {
         self.story.push(format!("{} {what}", self.now));
     }
 
@@ -175,20 +175,20 @@ impl World {
 
     /// Killed without a chance to write anything down.
     pub(super) fn crash(&mut self) {
-        self.note("killed".to_owned());
+        self.note("killed");
         self.running = false;
         self.killed = true;
         self.job = None;
         let down = if self.one_in(8) { self.up_to(HOUR * 2) } else { Duration::ZERO };
         self.start_at = self.now + down;
         if self.one_in(20) {
-            self.note("state.json is damaged".to_owned());
+            self.note("state.json is damaged");
             self.disk.memory = None;
             self.excuse();
             self.told.clear();
         }
         if self.one_in(20) {
-            self.note("pending.json is damaged".to_owned());
+            self.note("pending.json is damaged");
             self.disk.pending = None;
             self.excuse(); // it may cost an order
         }
@@ -205,7 +205,7 @@ impl World {
             memory.unwrap_or_default(),
             (self.believed(), jitter),
         );
-        self.note(format!("started: {:?}", self.lifecycle.activity()));
+        self.note(&format!("started: {:?}", self.lifecycle.activity()));
         if let Some(until) = self.disk.stand_in {
             self.happens(Event::StoodIn { until });
         }
@@ -245,7 +245,7 @@ impl World {
             Action::StandIn => {
                 let until = self.believed() + STAND_IN_LIFE;
                 self.disk.stand_in = Some(until);
-                self.note("a leaf of the local CA stands in".to_owned());
+                self.note("a leaf of the local CA stands in");
                 return Some(Event::StoodIn { until });
             }
             Action::Reinstate => {
@@ -280,7 +280,7 @@ impl World {
     /// Each worsening once, the severe ones last, and that it is over. What was told and killed before it was written
     /// down is told again, as mail is.
     fn hear(&mut self, alert: Alert) {
-        self.note(format!("{:?} {}", alert.edge, alert.kind));
+        self.note(&format!("{:?} {}", alert.edge, alert.kind));
         self.alerts.push((self.now, alert));
         let killed = std::mem::take(&mut self.killed);
         match alert.edge {
