@@ -147,6 +147,16 @@ fn the_map_shows_only_what_is_there() {
     }
 }
 
+#[test]
+fn every_alert_has_a_section_in_the_runbook() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let runbook = std::fs::read_to_string(root.join("docs/runbook.md")).unwrap();
+    let headings: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    for kind in doorman::policy::alert::Kind::ALL {
+        assert!(headings.contains(&kind.as_str()), "docs/runbook.md has no section {kind}");
+    }
+}
+
 /// None of `words` is in the code of `room`.
 fn nothing_in(room: &str, words: &[&str]) {
     let mut broken = String::new();

@@ -1,6 +1,10 @@
 //! One order at an ACME CA, from the account to the checked certificate. The only module that knows the library.
 
+mod account;
 mod error;
+mod patience;
+mod rehearsal;
+mod renewal_info;
 mod selfcheck;
 mod wire;
 
@@ -8,16 +12,16 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier,
-    NewAccount, NewOrder, Order, OrderStatus,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
+    OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use tokio::time::Instant;
 
 pub(crate) use self::error::IssueError;
+use self::patience::with_patience;
+pub(crate) use self::renewal_info::{RenewalInfo, RenewalInfoError, ask as ask_renewal_info};
 pub(super) use self::selfcheck::dialable;
 use self::wire::Wire;
 use super::board::{Board, Stage};
@@ -25,7 +29,8 @@ use super::pair::Pair;
 use super::store::{Pending, Store};
 use super::when;
 use crate::config::IpCert;
-use crate::policy::failure::Kind;
+use crate::policy::failure::Approach;
+use crate::policy::schedule::ORDER_LIFE;
 use crate::shared::cell::Reader;
 use crate::shared::challenges::{Published, Publisher};
 use crate::shared::clock;
@@ -43,13 +48,6 @@ const POLL: [Duration; 5] = [
     Duration::from_secs(3),
 ];
 
-/// An order that is older is not taken up: Let's Encrypt keeps one for eight hours, and a certificate that was issued for
-/// it and never fetched grows old.
-const ORDER_LIFE: Duration = Duration::from_secs(7 * 60 * 60);
-
-/// A request is tried again with a fresh nonce so often; each of these is three tries of the library.
-const NONCE_ROUNDS: u32 = 8;
-
 /// An order to be made, and what it needs.
 #[derive(Clone)]
 pub(crate) struct Job {
@@ -57,6 +55,10 @@ pub(crate) struct Job {
     pub(crate) config: IpCert,
     /// The lifecycle's terms.
     pub(crate) terms: String,
+    /// Whether it is tried out first.
+    pub(crate) approach: Approach,
+    /// The certificate that it replaces, by its name in renewal information.
+    pub(crate) replaces: Option<String>,
     /// Where the account and the key are kept.
     pub(crate) store: Store,
     /// Where tokens are published.
@@ -70,9 +72,12 @@ pub(crate) struct Job {
 impl Job {
     /// Gets a certificate. Tokens are withdrawn when this returns or is dropped.
     pub(crate) async fn run(&self) -> Result<Pair, IssueError> {
+        if self.approach == Approach::Rehearsed {
+            self.rehearse().await?;
+        }
         let (session, mut order, key_pem) = self.order().await?;
         let outcome = session.follow(&mut order, &key_pem).await;
-        // A good one is forgotten by the driver, once the certificate is installed.
+        // A good one is forgotten once the certificate is installed.
         if outcome.as_ref().is_err_and(IssueError::ends_the_order) {
             self.forget_pending().await?;
         }
@@ -81,15 +86,15 @@ impl Job {
 
     /// An order at the CA: the one that was in flight, or a new one.
     async fn order(&self) -> Result<(Session<'_>, Order, String), IssueError> {
-        let session = self.session(Known::Kept).await?;
+        let session = self.session().await?;
         if let Some((order, key_pem)) = self.resumed(&session).await? {
             return Ok((session, order, key_pem));
         }
         match session.new_order().await {
             Ok((order, key_pem)) => Ok((session, order, key_pem)),
             Err(error) if error.account_is_gone() => {
-                tracing::warn!("the CA does not know our account any more; making a new one, once");
-                let session = self.session(Known::Forgotten).await?;
+                self.give_account_up(error).await?;
+                let session = self.session().await?;
                 let (order, key_pem) = session.new_order().await?;
                 Ok((session, order, key_pem))
             }
@@ -101,7 +106,7 @@ impl Job {
     async fn resumed(&self, session: &Session<'_>) -> Result<Option<(Order, String)>, IssueError> {
         let pending = self.store.off_thread(Store::pending).await?;
         let of_use =
-            |pending: &Pending| pending.terms == self.terms && pending.placed_at + ORDER_LIFE > clock::now();
+            |pending: &Pending| pending.terms == self.terms && pending.touched_at + ORDER_LIFE > clock::now();
         let Some(pending) = pending.filter(of_use) else {
             return Ok(None);
         };
@@ -113,71 +118,16 @@ impl Job {
                     return Ok(Some((order, pending.key_pem)));
                 }
             }
-            Err(IssueError::Problem { .. }) => {} // the CA does not know it any more
+            Err(error) if error.ends_the_order() => {} // the CA does not know it any more
             Err(error) => return Err(error),
         }
         self.forget_pending().await?;
         Ok(None)
     }
 
-    /// A connection to the CA with our account there, made when there is none.
-    async fn session(&self, known: Known) -> Result<Session<'_>, IssueError> {
-        let directory = &self.config.directory;
-        let wire = Wire::new(directory)?;
-        let credentials = match known {
-            Known::Kept => {
-                let url = directory.url.clone();
-                self.store.off_thread(move |store| store.account(&url)).await?
-            }
-            Known::Forgotten => None,
-        };
-        let credentials = credentials.and_then(|kept| {
-            serde_json::from_value::<AccountCredentials>(kept)
-                .inspect_err(
-                    |error| tracing::warn!(%error, "the account in the store is damaged; making a new one"),
-                )
-                .ok()
-        });
-        let builder = || Account::builder_with_http(Box::new(wire.clone()));
-        let library = |error| IssueError::from_library(error, wire.retry_after());
-        let account = if let Some(credentials) = credentials {
-            builder().from_credentials(credentials).await.map_err(library)?
-        } else {
-            let contact = self.config.email.as_ref().map(|email| format!("mailto:{email}"));
-            let contact: Vec<&str> = contact.as_deref().into_iter().collect();
-            let new =
-                NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-            let binding = self.external_account()?;
-            let create = async || builder().create(&new, directory.url.clone(), binding.as_ref()).await;
-            let (account, credentials) = with_fresh_nonces(&wire, create).await?;
-            let credentials = serde_json::to_value(credentials).map_err(IssueError::NotAcme)?;
-            let url = directory.url.clone();
-            self.store.off_thread(move |store| store.save_account(&url, credentials)).await?;
-            self.board.step(Stage::Account, format!("a new one at {}", directory.url));
-            account
-        };
-        Ok(Session { job: self, wire, account })
-    }
-
     async fn forget_pending(&self) -> Result<(), IssueError> {
         Ok(self.store.off_thread(Store::forget_pending).await?)
     }
-
-    fn external_account(&self) -> Result<Option<ExternalAccountKey>, IssueError> {
-        let Some((kid, key)) = &self.config.eab else {
-            return Ok(None);
-        };
-        let url_safe = key.expose().trim().trim_end_matches('=').replace('+', "-").replace('/', "_");
-        let key = URL_SAFE_NO_PAD.decode(url_safe).map_err(|_| IssueError::EabKey)?;
-        Ok(Some(ExternalAccountKey::new(kid.clone(), &key)))
-    }
-}
-
-/// Whether the account in the store is used.
-#[derive(Clone, Copy)]
-enum Known {
-    Kept,
-    Forgotten,
 }
 
 /// An account at a CA, for one order.
@@ -190,32 +140,53 @@ struct Session<'a> {
 impl Session<'_> {
     /// Places an order, and keeps its URL and the key of the certificate to be.
     async fn new_order(&self) -> Result<(Order, String), IssueError> {
-        let config = &self.job.config;
-        let identifiers: Vec<Identifier> = config.ips.iter().copied().map(Identifier::Ip).collect();
-        let profile = config
-            .profile
-            .as_deref()
-            .filter(|wanted| self.account.profiles().any(|offered| offered.name == *wanted));
+        let order = self.place(self.job.replaces.as_deref()).await;
+        let order = match (order, &self.job.replaces) {
+            (Err(error), Some(_)) if error.may_be_about_the_replacement() => {
+                tracing::info!(%error, "ordering anew, without naming the certificate that is replaced");
+                self.place(None).await?
+            }
+            (order, _) => order?,
+        };
+        let key_pem = KeyPair::generate()?.serialize_pem();
+        self.keep(&order, &key_pem).await?;
+        self.job.account_works().await?;
+        let ips = list(&self.job.config.ips);
+        let detail = self.profile().map(|profile| format!("{ips} (profile {profile})"));
+        self.job.board.step(Stage::OrderPlaced, detail.unwrap_or(ips));
+        Ok((order, key_pem))
+    }
+
+    async fn place(&self, replaces: Option<&str>) -> Result<Order, IssueError> {
+        let identifiers: Vec<Identifier> = self.job.config.ips.iter().copied().map(Identifier::Ip).collect();
         let mut new = NewOrder::new(&identifiers);
-        if let Some(profile) = profile {
+        if let Some(profile) = self.profile() {
             new = new.profile(profile);
         }
-        let mut order = self.ask(async || self.account.new_order(&new).await).await?;
-        let key_pem = KeyPair::generate()?.serialize_pem();
+        if let Some((authority, serial)) = replaces.and_then(|id| id.split_once('.')) {
+            new = new.replaces(CertificateIdentifier {
+                authority_key_identifier: authority.into(),
+                serial: serial.into(),
+            });
+        }
+        self.ask(async || self.account.new_order(&new).await).await
+    }
+
+    /// The profile that is wanted, where the CA offers it.
+    fn profile(&self) -> Option<&str> {
+        let wanted = self.job.config.profile.as_deref()?;
+        self.account.profiles().any(|offered| offered.name == wanted).then_some(wanted)
+    }
+
+    /// So that a restart resumes it.
+    async fn keep(&self, order: &Order, key_pem: &str) -> Result<(), IssueError> {
         let pending = Pending {
             terms: self.job.terms.clone(),
-            placed_at: clock::now(),
+            touched_at: clock::now(),
             order_url: order.url().to_owned(),
-            key_pem: key_pem.clone(),
+            key_pem: key_pem.to_owned(),
         };
-        self.job.store.off_thread(move |store| store.save_pending(&pending)).await?;
-        let detail = match profile {
-            Some(profile) => format!("{} (profile {profile})", list(&config.ips)),
-            None => list(&config.ips),
-        };
-        self.job.board.step(Stage::OrderPlaced, detail);
-        tracing::debug!(status = ?order.state().status, "order");
-        Ok((order, key_pem))
+        Ok(self.job.store.off_thread(move |store| store.save_pending(&pending)).await?)
     }
 
     /// Does what the order's status asks for, until there is a certificate.
@@ -295,6 +266,7 @@ impl Session<'_> {
         request.distinguished_name = DistinguishedName::new(); // an address in the CN is a badCSR
         request.subject_alt_names = self.job.config.ips.iter().map(|ip| SanType::IpAddress(*ip)).collect();
         let request = request.serialize_request(&key)?;
+        self.keep(order, key_pem).await?; // what is issued now must be found again
         self.ask(async || order.finalize_csr(request.der()).await).await
     }
 
@@ -363,30 +335,11 @@ impl Session<'_> {
         &self,
         call: impl AsyncFnMut() -> Result<T, instant_acme::Error>,
     ) -> Result<T, IssueError> {
-        with_fresh_nonces(&self.wire, call).await
+        with_patience(&self.wire, call).await
     }
 
     fn library(&self, error: instant_acme::Error) -> IssueError {
         IssueError::from_library(error, self.wire.retry_after())
-    }
-}
-
-/// Calls again while the CA only dislikes the nonce (RFC 8555 section 6.5): nothing has happened then.
-async fn with_fresh_nonces<T>(
-    wire: &Wire,
-    mut call: impl AsyncFnMut() -> Result<T, instant_acme::Error>,
-) -> Result<T, IssueError> {
-    let mut round = 1;
-    loop {
-        let error = match call().await {
-            Ok(value) => return Ok(value),
-            Err(error) => IssueError::from_library(error, wire.retry_after()),
-        };
-        let nonce = matches!(error, IssueError::Problem { kind: Kind::BadNonce, .. });
-        if !nonce || round == NONCE_ROUNDS {
-            return Err(error);
-        }
-        round += 1;
     }
 }
 

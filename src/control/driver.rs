@@ -2,6 +2,7 @@
 
 mod install;
 mod served;
+mod stand_in;
 mod work;
 
 use std::rc::Rc;
@@ -19,10 +20,13 @@ use super::Context;
 use super::board::{Board, Trouble};
 use super::local_ca::LocalCa;
 use super::pair::Pair;
-use super::store::{Store, export};
+use super::store::{Loaded, Role, Store, export};
 use super::when;
-use crate::policy::failure::{Disposition, Failure};
-use crate::policy::lifecycle::{Accepted, Action, Event, Held, Insistence, Lifecycle, Ports, Refusal, Terms};
+use crate::policy::alert::{Alert, Severity};
+use crate::policy::failure::{Approach, Class, Disposition, Failure};
+use crate::policy::lifecycle::{
+    Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
+};
 use crate::policy::schedule::Jitter;
 use crate::shared::clock;
 
@@ -86,6 +90,10 @@ struct Driver {
     managed: Option<Arc<Pair>>,
     /// Issued, but not installed or not seen yet: the next try begins there and buys no other.
     issued: Option<Arc<Pair>>,
+    /// What the lifecycle wants besides orders, done between two events.
+    wants: Option<stand_in::Want>,
+    /// A leaf of the local CA that was made to stand in.
+    stand_in: Option<Arc<Pair>>,
     tasks: JoinSet<Done>,
 }
 
@@ -97,9 +105,11 @@ impl Driver {
         let local_ca = served::local_ca(context, board, &store).await.map(Rc::new);
         let loaded = store.off_thread(Store::load).await.unwrap_or_else(|error| {
             error!(%error, "the store could not be read");
-            None
+            Loaded::default()
         });
-        let (managed, origin) = match loaded {
+        let stands_in =
+            loaded.live.as_ref().and_then(|(_, origin)| origin.as_ref()).map(|origin| origin.role);
+        let (managed, origin) = match loaded.live {
             Some((mut pair, origin)) => {
                 pair.facts.self_signed = local_ca.as_ref().is_some_and(|ca| ca.signed(&pair));
                 (Some(Arc::new(pair)), origin)
@@ -116,12 +126,24 @@ impl Driver {
             local_ca,
             managed,
             issued: None,
+            wants: None,
+            stand_in: None,
             tasks: JoinSet::new(),
         };
         if let Some(orders) = &driver.orders {
-            let held = driver.managed.as_ref().map(|pair| orders.held(pair, origin.as_ref()));
+            let held = match (&loaded.expired, stands_in) {
+                (Some((pair, origin)), _) => Some(orders.held(pair, origin.as_ref())),
+                (None, Some(Role::StandIn)) => None,
+                (None, Some(Role::Issued) | None) => {
+                    driver.managed.as_ref().map(|pair| orders.held(pair, origin.as_ref()))
+                }
+            };
             let terms = orders.terms().clone();
             driver.restore(terms, held).await;
+            if stands_in == Some(Role::StandIn) {
+                driver.stand_in = driver.managed.clone();
+                driver.stands_in().await;
+            }
         }
         driver.serve();
         driver
@@ -151,6 +173,7 @@ impl Driver {
         self.mend_store().await;
         self.mend_export().await;
         self.tell(Event::Ports(self.ports())).await;
+        self.keep_up_appearances().await;
         let now = clock::now();
         let (wake, trouble) = self.board.read_with(|notes| {
             let wake = notes.lifecycle.as_ref().map(|lifecycle| lifecycle.next_wakeup(now));
@@ -180,7 +203,11 @@ impl Driver {
         let mut persist = false;
         for action in actions {
             match action {
-                Action::Order => self.order(now),
+                Action::Order(approach) => self.order(now, approach),
+                Action::AskRenewalInfo => self.ask_renewal_info(),
+                Action::StandIn => self.wants = Some(stand_in::Want::StandIn),
+                Action::Reinstate => self.wants = Some(stand_in::Want::Reinstate),
+                Action::Tell(alert) => self.alert(alert),
                 Action::Persist => persist = true,
                 Action::Accept(how) => answer = Some(Answer::Accepted(how)),
                 Action::Refuse(why) => answer = Some(Answer::Refused(why)),
@@ -192,14 +219,38 @@ impl Driver {
         answer
     }
 
-    fn order(&mut self, now: OffsetDateTime) {
+    fn order(&mut self, now: OffsetDateTime, approach: Approach) {
         self.board.begin(now);
         let Some(orders) = &self.orders else { return };
         match self.issued.take().filter(|pair| orders.still_good(pair, now)) {
             Some(pair) => self.install(pair),
             None => {
-                self.tasks.spawn_local(orders.begin());
+                let replaces = self.board.read_with(|notes| {
+                    notes
+                        .lifecycle
+                        .as_ref()
+                        .and_then(|lifecycle| lifecycle.replaces(now).map(ToOwned::to_owned))
+                });
+                self.tasks.spawn_local(orders.begin(approach, replaces));
             }
+        }
+    }
+
+    fn ask_renewal_info(&mut self) {
+        let held = self.board.read_with(|notes| notes.lifecycle.as_ref().and_then(|it| it.held().cloned()));
+        if let Some((orders, held)) = self.orders.as_ref().zip(held) {
+            self.tasks.spawn_local(orders.renewal_info(held));
+        }
+    }
+
+    fn alert(&self, alert: Alert) {
+        let (kind, sentence) = (alert.kind.as_str(), alert.kind.sentence());
+        let last_error =
+            self.board.read_with(|notes| notes.lifecycle.as_ref()?.last_error().map(ToOwned::to_owned));
+        match alert.kind.severity() {
+            Severity::Critical => error!(alert = kind, edge = ?alert.edge, last_error, "{sentence}"),
+            Severity::Warning => warn!(alert = kind, edge = ?alert.edge, last_error, "{sentence}"),
+            Severity::Info => info!(alert = kind, "{sentence}"),
         }
     }
 
@@ -222,22 +273,31 @@ impl Driver {
     async fn ended(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done::Issued(Ok(pair))) => {
-                self.tell(Event::Issued).await;
+                let fingerprint = pair.facts.fingerprint_sha256.clone();
+                self.tell(Event::Issued(Fate::InHand { fingerprint })).await;
                 self.install(Arc::new(pair));
             }
             Ok(Done::Issued(Err(error))) => {
                 if error.spent_a_certificate() {
-                    self.tell(Event::Issued).await;
+                    self.tell(Event::Issued(Fate::Useless)).await;
                 }
                 self.failed(error.failure()).await;
             }
+            Ok(Done::Advised(event)) => {
+                self.tell(event).await;
+            }
             Ok(Done::Installed(Ok(()))) => self.renewed().await,
             Ok(Done::Installed(Err(error))) => {
-                let failure = Failure { sentence: error.to_string(), disposition: Disposition::Retry };
+                let failure = Failure {
+                    class: error.class(),
+                    sentence: error.to_string(),
+                    disposition: Disposition::Retry,
+                };
                 self.failed(failure).await;
             }
             Err(panicked) => {
                 let failure = Failure {
+                    class: Class::Fault,
                     sentence: format!("a fault of doorman itself: {panicked}; please report it"),
                     disposition: Disposition::Retry,
                 };
@@ -250,9 +310,7 @@ impl Driver {
         let Some((orders, pair)) = self.orders.as_ref().zip(self.issued.take()) else {
             return;
         };
-        if let Err(error) = self.store.off_thread(Store::forget_pending).await {
-            warn!(%error, "the finished order could not be forgotten; it is recognised as such next time");
-        }
+        self.stand_in = None;
         let held = orders.held(&pair, None);
         info!(fingerprint = %held.fingerprint, not_after = when::text(held.life.not_after), "renewed");
         self.board.finish(clock::now(), None); // first: the lifecycle may begin another at once

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,15 +15,12 @@ use serde::Serialize;
 use thiserror::Error;
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use super::when;
-use crate::policy::schedule::Life;
+use crate::policy::schedule::{CLOCK_TOLERANCE, Life};
 use crate::shared::tls::sha256;
-
-/// How far this machine's clock may be behind the CA's without a certificate looking as if it were of the future.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// A chain and its key, which belong together.
 pub(crate) struct Pair {
@@ -55,6 +53,9 @@ pub(crate) struct Facts {
     pub(crate) not_after: OffsetDateTime,
     /// Issued on this machine, by the local CA.
     pub(crate) self_signed: bool,
+    /// Its name in renewal information (RFC 9773 section 4.1): authority key identifier and serial.
+    #[serde(skip)]
+    pub(crate) certificate_id: Option<String>,
     /// SANs that are no IP addresses; we never ask for any.
     #[serde(skip)]
     other_names: usize,
@@ -114,7 +115,7 @@ impl Pair {
         if self.facts.identifiers != wanted || self.facts.other_names > 0 {
             return Err(PairError::Names);
         }
-        if self.facts.not_before > now + CLOCK_SKEW {
+        if self.facts.not_before > now + CLOCK_TOLERANCE {
             return Err(PairError::Future(self.facts.not_before));
         }
         if self.facts.not_after <= now {
@@ -158,6 +159,7 @@ impl Facts {
             not_before: validity.not_before.to_datetime(),
             not_after: validity.not_after.to_datetime(),
             self_signed: false,
+            certificate_id: certificate_id(&certificate),
         })
     }
 }
@@ -175,6 +177,17 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").expect("a String takes everything");
         text
     })
+}
+
+fn certificate_id(certificate: &X509Certificate<'_>) -> Option<String> {
+    let authority = certificate.extensions().iter().find_map(|extension| {
+        let ParsedExtension::AuthorityKeyIdentifier(authority) = extension.parsed_extension() else {
+            return None;
+        };
+        authority.key_identifier.as_ref()
+    })?;
+    let encoded = |bytes| URL_SAFE_NO_PAD.encode(bytes);
+    Some(format!("{}.{}", encoded(authority.0), encoded(certificate.tbs_certificate.raw_serial())))
 }
 
 fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, PairError> {

@@ -10,6 +10,7 @@
 
 mod disk;
 mod export;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -21,15 +22,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
-use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use self::disk::{Access, At};
 pub(crate) use self::export::export;
+pub(crate) use self::records::{Described, KeptAccount, Loaded, Origin, Pending, Role};
 use super::chain::Chain;
 use super::pair::Pair;
 use crate::config;
@@ -87,27 +87,6 @@ pub(crate) enum StoreError {
     Hangs(u64),
 }
 
-/// Where a certificate came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Origin {
-    /// The lifecycle's terms under which it was issued.
-    pub(crate) terms: String,
-}
-
-/// An order in flight, with the key that its certificate will be for.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Pending {
-    /// The lifecycle's terms of the order.
-    pub(crate) terms: String,
-    /// When it was placed.
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) placed_at: OffsetDateTime,
-    /// Its URL at the CA.
-    pub(crate) order_url: String,
-    /// PKCS#8, PEM.
-    pub(crate) key_pem: String,
-}
-
 impl Store {
     /// The store that the configuration names.
     pub(crate) fn new(config: &config::Store) -> Self {
@@ -153,23 +132,45 @@ impl Store {
     }
 
     /// The live pair; where that is missing or bad, the newest good version, which is live again then.
-    pub(crate) fn load(&self) -> Result<Option<(Pair, Option<Origin>)>, StoreError> {
-        match self.read_pair(&self.live()) {
-            Ok(Some(pair)) => return Ok(Some(pair)),
-            Ok(None) => {}
-            Err(error) => warn!(error = %Chain(&error), "the live pair cannot be used"),
-        }
-        for id in self.version_ids()?.into_iter().rev() {
-            if let Ok(Some(pair)) = self.read_pair(&self.version(id)) {
-                warn!(version = id, "live is restored from the newest good version");
-                self.point_live_at(id)?;
-                return Ok(Some(pair));
+    pub(crate) fn load(&self) -> Result<Loaded, StoreError> {
+        let live = match self.read_pair(&self.live()) {
+            Ok(Some(pair)) => Some(pair),
+            Ok(None) => self.restore(|_| true)?,
+            Err(error) => {
+                warn!(error = %Chain(&error), "the live pair cannot be used");
+                self.restore(|_| true)?
             }
-        }
-        Ok(None)
+        };
+        let stands_in = live.as_ref().is_some_and(|(_, origin)| !issued(origin.as_ref()));
+        let expired = if stands_in { self.newest(issued)?.map(|(_, pair)| pair) } else { None };
+        Ok(Loaded { live, expired })
     }
 
-    /// Makes a pair live.
+    /// Makes the newest version live again that the CA issued.
+    pub(crate) fn reinstate(&self) -> Result<Option<Described>, StoreError> {
+        self.restore(issued)
+    }
+
+    fn restore(&self, wanted: impl Fn(Option<&Origin>) -> bool) -> Result<Option<Described>, StoreError> {
+        let Some((id, pair)) = self.newest(wanted)? else {
+            return Ok(None);
+        };
+        warn!(version = id, "live is restored from the newest good version");
+        self.point_live_at(id)?;
+        Ok(Some(pair))
+    }
+
+    /// The newest good version among those that are wanted.
+    fn newest(
+        &self,
+        wanted: impl Fn(Option<&Origin>) -> bool,
+    ) -> Result<Option<(u64, Described)>, StoreError> {
+        let newest_first = self.version_ids()?.into_iter().rev();
+        let mut good = newest_first.filter_map(|id| Some((id, self.read_pair(&self.version(id)).ok()??)));
+        Ok(good.find(|(_, (_, origin))| wanted(origin.as_ref())))
+    }
+
+    /// Makes a pair live. With one that the CA issued its order is over.
     pub(crate) fn install(&self, pair: &Pair, origin: &Origin) -> Result<(), StoreError> {
         self.make_directories()?;
         sweep(&self.versions())?; // of an install that failed half-way
@@ -182,15 +183,15 @@ impl Store {
         disk::directory(&unfinished, gid)?;
         disk::write_new(&unfinished.join(KEY), pair.key_pem.as_bytes(), readable(key_mode))?;
         disk::write_new(&unfinished.join(CHAIN), pair.chain_pem.as_bytes(), readable(0o644))?;
-        let origin = json(&unfinished.join(ORIGIN), origin)?;
-        disk::write_new(&unfinished.join(ORIGIN), &origin, readable(0o644))?;
+        let described = json(&unfinished.join(ORIGIN), origin)?;
+        disk::write_new(&unfinished.join(ORIGIN), &described, readable(0o644))?;
         disk::sync_dir(&unfinished)?;
         let version = self.version(id);
         fs::rename(&unfinished, &version).at("replace", &version)?;
         disk::sync_dir(&versions)?;
         self.point_live_at(id)?;
         self.drop_old_versions(id);
-        Ok(())
+        if origin.role == Role::Issued { self.forget_pending() } else { Ok(()) }
     }
 
     /// The lifecycle's memory; a file that cannot be read as such is put aside.
@@ -203,24 +204,27 @@ impl Store {
         self.save_json("state.json", memory)
     }
 
-    /// The account's credentials at this directory.
-    pub(crate) fn account(&self, directory: &str) -> Result<Option<Value>, StoreError> {
-        let mut accounts: BTreeMap<String, Value> =
-            self.read_json(&self.dir.join("account.json"))?.unwrap_or_default();
-        Ok(accounts.remove(directory))
+    /// The account at this directory.
+    pub(crate) fn account(&self, directory: &str) -> Result<Option<KeptAccount>, StoreError> {
+        Ok(self.accounts()?.remove(directory))
     }
 
-    /// Keeps the account's credentials at this directory; those at others stay.
-    pub(crate) fn save_account(&self, directory: &str, credentials: Value) -> Result<(), StoreError> {
-        let mut accounts: BTreeMap<String, Value> =
-            self.read_json(&self.dir.join("account.json"))?.unwrap_or_default();
-        accounts.insert(directory.to_owned(), credentials);
+    /// Keeps the account at this directory; those at others stay.
+    pub(crate) fn save_account(&self, directory: &str, account: KeptAccount) -> Result<(), StoreError> {
+        let mut accounts = self.accounts()?;
+        accounts.insert(directory.to_owned(), account);
         self.save_json("account.json", &accounts)
     }
 
-    /// The order that was in flight.
+    fn accounts(&self) -> Result<BTreeMap<String, KeptAccount>, StoreError> {
+        Ok(self.read_json(&self.dir.join("account.json"))?.unwrap_or_default())
+    }
+
+    /// The order that was in flight; not one whose certificate is live already.
     pub(crate) fn pending(&self) -> Result<Option<Pending>, StoreError> {
-        self.read_json(&self.dir.join("pending.json"))
+        let pending: Option<Pending> = self.read_json(&self.dir.join("pending.json"))?;
+        let live = disk::read(&self.live().join(KEY))?;
+        Ok(pending.filter(|pending| live.as_ref() != Some(&pending.key_pem)))
     }
 
     /// Keeps an order and its key, before the CA is asked for the certificate.
@@ -284,7 +288,7 @@ impl Store {
         Ok(ids)
     }
 
-    fn read_pair(&self, dir: &Path) -> Result<Option<(Pair, Option<Origin>)>, LoadError> {
+    fn read_pair(&self, dir: &Path) -> Result<Option<Described>, LoadError> {
         let chain = disk::read(&dir.join(CHAIN))?;
         let key = disk::read(&dir.join(KEY))?;
         let Some((chain, key)) = chain.zip(key) else {
@@ -344,6 +348,11 @@ impl Store {
         let path = self.dir.join(name);
         disk::replace(&path, &json(&path, value)?, Access::PRIVATE)
     }
+}
+
+/// Whether a pair is what the CA issued; one without an origin is believed to be.
+fn issued(origin: Option<&Origin>) -> bool {
+    origin.is_none_or(|origin| origin.role == Role::Issued)
 }
 
 /// Why a pair on disk cannot be used.

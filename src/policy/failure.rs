@@ -2,15 +2,83 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// A failed try, as the lifecycle is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// Where to look.
+    pub class: Class,
     /// One sentence for people.
     pub sentence: String,
     /// What it means for the next try.
     pub disposition: Disposition,
+}
+
+/// Where a failure comes from, and so where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The way from here to the CA.
+    Network,
+    /// The CA itself: it is broken, busy, or not to be understood.
+    Ca,
+    /// A limit of the CA.
+    RateLimit,
+    /// The way from the CA to here.
+    Validation,
+    /// The settings.
+    Configuration,
+    /// This machine's clock.
+    Clock,
+    /// This machine's disk.
+    Store,
+    /// The certificate is there, and is not seen where it should be.
+    Installation,
+    /// doorman itself.
+    Fault,
+}
+
+impl Class {
+    /// As the log and `status` spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Ca => "ca",
+            Self::RateLimit => "rate_limit",
+            Self::Validation => "validation",
+            Self::Configuration => "configuration",
+            Self::Clock => "clock",
+            Self::Store => "store",
+            Self::Installation => "installation",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// Whether an order is tried out first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approach {
+    /// The CA is asked at once.
+    #[default]
+    Straight,
+    /// The CA's staging directory validates first, where there is one: its limits are wide, and what fails there costs
+    /// nothing here.
+    Rehearsed,
+}
+
+/// The directory for trying out that belongs to this one.
+#[must_use]
+pub fn staging_of(directory: &str) -> Option<&'static str> {
+    match directory {
+        "https://acme-v02.api.letsencrypt.org/directory" => {
+            Some("https://acme-staging-v02.api.letsencrypt.org/directory")
+        }
+        _ => None,
+    }
 }
 
 /// What a failure means for the next try.
@@ -20,11 +88,13 @@ pub enum Disposition {
     Retry,
     /// The CA validated and said no: as [`Self::Retry`], and one of the few failed validations an hour is spent.
     Validation,
+    /// The CA's staging directory validated and said no: as [`Self::Retry`], for it has limits of its own.
+    Rehearsal,
     /// The CA named a moment, with a 503 for instance: not before it.
     NotBefore(OffsetDateTime),
     /// A limit of the CA is used up: not before the moment it named, if it named one.
     RateLimited(Option<OffsetDateTime>),
-    /// The CA will say the same until the configuration changes; asked again once a day, for CAs change too.
+    /// The CA will say the same until the configuration changes; asked again only when it is critical, once a day.
     Refused,
 }
 
@@ -70,6 +140,28 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Where to look.
+    #[must_use]
+    pub fn class(self) -> Class {
+        match self {
+            Self::RateLimited => Class::RateLimit,
+            Self::Connection | Self::IncorrectResponse | Self::Tls | Self::Unauthorized => Class::Validation,
+            Self::ExternalAccountRequired
+            | Self::InvalidContact
+            | Self::InvalidProfile
+            | Self::RejectedIdentifier
+            | Self::UserActionRequired => Class::Configuration,
+            Self::AccountDoesNotExist
+            | Self::AlreadyReplaced
+            | Self::BadCsr
+            | Self::BadNonce
+            | Self::Malformed
+            | Self::OrderNotReady
+            | Self::ServerInternal
+            | Self::Other => Class::Ca,
+        }
+    }
+
     /// Reads the `type` of a problem document.
     #[must_use]
     pub fn parse(urn: &str) -> Self {
@@ -125,7 +217,7 @@ impl Kind {
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Self::Connection | Self::Tls => {
-                Some("is port 80 open in the provider's firewall, and does it lead to this machine?")
+                Some("is :80 open in the provider's firewall, and does it lead to this machine?")
             }
             Self::Unauthorized | Self::IncorrectResponse => {
                 Some("does another machine or program answer for this address?")
@@ -166,6 +258,22 @@ mod tests {
         assert_eq!(Kind::parse(urn), Kind::RejectedIdentifier);
         assert_eq!(Kind::parse("rejectedIdentifier"), Kind::Other);
         assert_eq!(Kind::parse(""), Kind::Other);
+    }
+
+    #[test]
+    fn only_production_has_a_staging_directory() {
+        let production = "https://acme-v02.api.letsencrypt.org/directory";
+        let staging = staging_of(production).unwrap();
+        assert_ne!(staging, production);
+        assert_eq!(staging_of(staging), None, "what is tried out needs no trying out");
+        assert_eq!(staging_of("https://ca.example/directory"), None);
+    }
+
+    #[test]
+    fn classes_are_spelled_as_in_the_state_file() {
+        for class in [Class::RateLimit, Class::Ca, Class::Installation, Class::Fault] {
+            assert_eq!(serde_json::to_value(class).unwrap(), class.as_str());
+        }
     }
 
     #[test]

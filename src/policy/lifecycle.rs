@@ -3,6 +3,8 @@
 //! [`Lifecycle::handle`] is told what happened and answers what to do. It is given the time and the dice, and does
 //! nothing itself, so that sixty days pass in milliseconds in its tests. `docs/lifecycle.md` has its table.
 
+mod activity;
+mod event;
 mod memory;
 mod projection;
 
@@ -15,165 +17,40 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use self::activity::InHand;
+pub use self::activity::{Activity, Fallback, Held, Obstacle, Ports, Reason, Terms};
+pub use self::event::{Accepted, Action, Event, Fate, Insistence, Refusal};
 pub use self::memory::Memory;
 pub use self::projection::{Health, Word};
-use super::failure::{Disposition, Failure};
-use super::schedule::{self, Jitter, Ledger, Life, Urgency, ValidationBudget};
+use super::alert;
+use super::failure::{Approach, Class, Disposition, Failure};
+use super::renewal_info::RenewalInfo;
+use super::schedule::{self, Cause, Jitter, Ledger, Urgency, ValidationBudget};
 
 /// Between two looks at a port that is not ours: it should be used within seconds of becoming free.
 const PORT_LOOK: Duration = Duration::from_secs(2);
 
-/// What the administrator agreed with the CA; a change of it makes everything that was refused possible again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Directory, profile and identifiers as one word: certificates of other words are not counted or kept.
-    pub name: String,
-    /// What else goes into a request, as one word: it does not make a certificate another one, but a refusal void.
-    pub asking: String,
-    /// Renew without being asked.
-    pub auto_renew: bool,
-    /// Due at the latest when this much is left.
-    pub renew_threshold: Duration,
-    /// Longest time between two looks.
-    pub check_interval: Duration,
-}
-
-/// A certificate that is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// SHA-256 of the leaf, in hex.
-    pub fingerprint: String,
-    /// From when to when it is good.
-    pub life: Life,
-    /// Whether it was issued under the present [`Terms`]; if not it is served until there is one that was.
-    pub of_these_terms: bool,
-}
-
-/// What renewal is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activity {
-    /// Nothing, until then; without a moment: until asked.
-    Waiting {
-        /// The moment of the renewal.
-        until: Option<OffsetDateTime>,
-    },
-    /// An order is in flight; there is never another.
-    Renewing {
-        /// When it began.
-        since: OffsetDateTime,
-    },
-    /// A try failed.
-    BackingOff {
-        /// The moment of the next one.
-        until: OffsetDateTime,
-    },
-    /// It is due, and must not be tried.
-    Blocked {
-        /// Why.
-        by: Obstacle,
-    },
-}
-
-/// Why a renewal that is due must not be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// No listener that the CA could reach is ours.
-    Port,
-    /// Too many certificates were issued lately.
-    Governor {
-        /// The moment from which one more may be.
-        until: OffsetDateTime,
-    },
-    /// The CA refused for a reason that lies in the configuration.
-    Refusal {
-        /// The moment at which it is asked again all the same.
-        until: OffsetDateTime,
-    },
-}
-
-/// Whether the CA's validation can reach us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// It can, as far as we know.
-    Ours,
-    /// Another program has the port.
-    Taken,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Time passed.
-    Tick,
-    /// A listener was won or lost.
-    Ports(Ports),
-    /// `POST /renew`.
-    Requested(Insistence),
-    /// The CA issued a certificate: it counts, whatever becomes of it.
-    Issued,
-    /// The new certificate was seen in a handshake.
-    Renewed(Held),
-    /// The try came to nothing.
-    Failed(Failure),
-}
-
-/// How much an administrator wants it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insistence {
-    /// Only when nothing speaks against it.
-    Polite,
-    /// Whatever limit of the CA it spends.
-    Forced,
-}
-
-/// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Begin an order.
-    Order,
-    /// Write [`Lifecycle::memory`] down.
-    Persist,
-    /// Answer the request: an order has begun, or one was already in flight.
-    Accept(Accepted),
-    /// Answer the request: no, and why.
-    Refuse(Refusal),
-}
-
-/// How a request was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// An order has begun for it.
-    Began,
-    /// It joined the order in flight.
-    Joined,
-}
-
-/// Why a request was not met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// A failed try is being waited for, or the CA said "later".
-    BackOff(OffsetDateTime),
-    /// The CA's failed validations of this hour are spent.
-    Budget(OffsetDateTime),
-    /// Too many certificates were issued lately.
-    Governor(OffsetDateTime),
-    /// The CA refuses this configuration.
-    Refused(OffsetDateTime),
-    /// The port is not ours; nothing overrules that.
-    Port,
-}
+/// A clock that is set back by less is only being adjusted.
+const CLOCK_JITTER: Duration = Duration::from_secs(60);
 
 /// The renewal core. One value, changed only by [`Self::handle`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lifecycle {
     terms: Terms,
     held: Option<Held>,
+    /// What the CA said about `held`; `None` where it is not asked.
+    renewal_info: Option<RenewalInfo>,
     activity: Activity,
     ports: Ports,
     failures: u32,
-    last_error: Option<String>,
+    last_failure: Option<(Class, String)>,
+    approach: Approach,
+    in_hand: Option<InHand>,
     ledger: Ledger,
     budget: ValidationBudget,
+    /// While a leaf of the local CA stands in for `held`: when it is to be made anew.
+    stand_in: Option<OffsetDateTime>,
+    alerts: alert::Open,
 }
 
 impl Lifecycle {
@@ -187,14 +64,29 @@ impl Lifecycle {
                 self.advance(now, jitter, &mut actions);
                 self.requested(now, insistence, &mut actions);
             }
-            Event::Issued => {
-                self.ledger.enter(now, &self.terms.name);
+            Event::Advised { certificate_id, advice, retry_after } => {
+                if let Some(info) =
+                    self.renewal_info.as_mut().filter(|info| info.certificate_id() == certificate_id)
+                {
+                    let before = info.moment();
+                    info.heard(now, advice, retry_after, jitter);
+                    if info.moment() != before && matches!(self.activity, Activity::Waiting { .. }) {
+                        self.activity = self.waiting(now, jitter);
+                    }
+                    actions.push(Action::Persist);
+                }
+            }
+            Event::Issued(fate) => {
+                self.issued(now, fate);
                 actions.push(Action::Persist);
             }
             Event::Renewed(held) => {
                 self.failures = 0;
-                self.last_error = None;
-                self.held = Some(held);
+                self.last_failure = None;
+                self.approach = Approach::Straight;
+                self.in_hand = None;
+                self.stand_in = None;
+                self.hold(now, held);
                 self.activity = self.waiting(now, jitter);
                 actions.push(Action::Persist);
             }
@@ -204,8 +96,13 @@ impl Lifecycle {
                     actions.push(Action::Persist);
                 }
             }
+            Event::StoodIn { until } => self.stand_in = Some(until),
+            Event::Reinstated => self.stand_in = None,
         }
         self.advance(now, jitter, &mut actions);
+        self.inquire(now, &mut actions);
+        self.keep_up_appearances(now, &mut actions);
+        self.tell(now, &mut actions);
         actions
     }
 
@@ -213,16 +110,21 @@ impl Lifecycle {
     #[must_use]
     pub fn next_wakeup(&self, now: OffsetDateTime) -> OffsetDateTime {
         let latest = now + self.terms.check_interval;
-        let known = match self.activity {
+        let next = match self.activity {
             Activity::Waiting { until } => until,
             Activity::Renewing { .. } => None,
-            Activity::BackingOff { until } => Some(until),
+            Activity::BackingOff { until, .. } => Some(until),
             Activity::Blocked { by } => match by {
                 Obstacle::Port => Some(now + PORT_LOOK),
-                Obstacle::Governor { until } | Obstacle::Refusal { until } => Some(until),
+                Obstacle::Governor { until } | Obstacle::Refusal { until, .. } => Some(until),
             },
         };
-        known.map_or(latest, |known| known.clamp(now, latest))
+        let life = self.held.as_ref().map(|held| held.life);
+        let worsenings =
+            life.map(|life| [life.short_from(), life.critical_from(), life.not_after]).into_iter().flatten();
+        let known = worsenings.chain(self.alerts.next_reminder()).chain(self.stand_in);
+        let ahead = known.filter(|at| *at > now);
+        ahead.chain(next).chain(self.inquiry(now)).map(|at| at.clamp(now, latest)).min().unwrap_or(latest)
     }
 
     /// What renewal is doing.
@@ -231,10 +133,17 @@ impl Lifecycle {
         self.activity
     }
 
-    /// The certificate that is served.
+    /// The certificate that is held.
     #[must_use]
     pub fn held(&self) -> Option<&Held> {
         self.held.as_ref()
+    }
+
+    /// The certificate that an order of this moment replaces, by its name in renewal information.
+    #[must_use]
+    pub fn replaces(&self, now: OffsetDateTime) -> Option<&str> {
+        let held = self.held.as_ref().filter(|held| held.of_these_terms && held.life.not_after > now);
+        held.and_then(|held| held.certificate_id.as_deref())
     }
 
     /// Failures in a row.
@@ -246,7 +155,13 @@ impl Lifecycle {
     /// What went wrong last; nothing after a success.
     #[must_use]
     pub fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
+        self.last_failure.as_ref().map(|(_, sentence)| sentence.as_str())
+    }
+
+    /// Where to look for what went wrong last.
+    #[must_use]
+    pub fn last_error_class(&self) -> Option<Class> {
+        self.last_failure.as_ref().map(|(class, _)| *class)
     }
 
     /// The moment of the next try, where one is known.
@@ -254,11 +169,11 @@ impl Lifecycle {
     pub fn next_renewal_at(&self) -> Option<OffsetDateTime> {
         match self.activity {
             Activity::Waiting { until } => until,
-            Activity::BackingOff { until } => Some(until),
+            Activity::BackingOff { until, .. } => Some(until),
             Activity::Renewing { .. } => None,
             Activity::Blocked { by } => match by {
                 Obstacle::Port => None,
-                Obstacle::Governor { until } | Obstacle::Refusal { until } => Some(until),
+                Obstacle::Governor { until } | Obstacle::Refusal { until, .. } => Some(until),
             },
         }
     }
@@ -268,10 +183,11 @@ impl Lifecycle {
         let due = match self.activity {
             Activity::Waiting { until } => until.is_some_and(|until| until <= now),
             Activity::Renewing { .. } => false,
-            Activity::BackingOff { until } => reached(now, until),
+            Activity::BackingOff { since, until, .. } => over(now, since, until),
             Activity::Blocked { by } => match by {
                 Obstacle::Port => self.ports == Ports::Ours,
-                Obstacle::Governor { until } | Obstacle::Refusal { until } => reached(now, until),
+                Obstacle::Governor { until } => self.governor(now) != Some(until),
+                Obstacle::Refusal { since, until } => over(now, since, until),
             },
         };
         if !due {
@@ -285,13 +201,17 @@ impl Lifecycle {
         let before = self.activity;
         self.activity = match self.obstacle(now) {
             None => {
-                actions.push(Action::Order);
-                Activity::Renewing { since: now }
+                actions.push(Action::Order(self.approach));
+                Activity::Renewing { since: now, insistence: Insistence::Polite }
             }
             Some(Refusal::Port) => Activity::Blocked { by: Obstacle::Port },
             Some(Refusal::Governor(until)) => Activity::Blocked { by: Obstacle::Governor { until } },
-            Some(Refusal::Refused(until)) => Activity::Blocked { by: Obstacle::Refusal { until } },
-            Some(Refusal::Budget(until) | Refusal::BackOff(until)) => Activity::BackingOff { until },
+            Some(Refusal::Refused(until)) => {
+                Activity::Blocked { by: Obstacle::Refusal { since: now, until } }
+            }
+            Some(Refusal::Budget(until) | Refusal::BackOff(until)) => {
+                Activity::BackingOff { since: now, until, reason: Reason::Failure }
+            }
         };
         if self.activity != before {
             actions.push(Action::Persist);
@@ -300,7 +220,7 @@ impl Lifecycle {
 
     fn requested(&mut self, now: OffsetDateTime, insistence: Insistence, actions: &mut Vec<Action>) {
         if self.renewing() {
-            let began_for_it = actions.contains(&Action::Order);
+            let began_for_it = actions.iter().any(|action| matches!(action, Action::Order(_)));
             let how = if began_for_it { Accepted::Began } else { Accepted::Joined };
             actions.push(Action::Accept(how));
             return;
@@ -314,31 +234,100 @@ impl Lifecycle {
             actions.push(Action::Refuse(refusal));
             return;
         }
-        self.activity = Activity::Renewing { since: now };
-        actions.extend([Action::Order, Action::Persist, Action::Accept(Accepted::Began)]);
+        let approach = match insistence {
+            Insistence::Polite => self.approach,
+            Insistence::Forced => Approach::Straight,
+        };
+        self.activity = Activity::Renewing { since: now, insistence };
+        actions.extend([Action::Order(approach), Action::Persist, Action::Accept(Accepted::Began)]);
+    }
+
+    fn issued(&mut self, now: OffsetDateTime, fate: Fate) {
+        let in_hand = match fate {
+            Fate::InHand { fingerprint } => Some(InHand { fingerprint, issued_at: now }),
+            Fate::Useless => None,
+        };
+        let again = in_hand.as_ref().zip(self.in_hand.as_ref()).is_some_and(|(new, old)| new.is(old));
+        if !again {
+            self.ledger.enter(now, &self.terms.name, self.cause());
+            self.in_hand = in_hand;
+        }
     }
 
     fn failed(&mut self, now: OffsetDateTime, failure: Failure, jitter: Jitter) {
         self.failures = self.failures.saturating_add(1);
-        self.last_error = Some(failure.sentence);
+        self.last_failure = Some((failure.class, failure.sentence));
         let step = now + schedule::pause(self.failures, self.length(), self.urgency(now), jitter);
         let believed = now + schedule::LONGEST_PAUSE;
-        self.activity = match failure.disposition {
-            Disposition::Retry => Activity::BackingOff { until: step },
+        let (until, reason) = match failure.disposition {
+            Disposition::Retry | Disposition::Rehearsal => (step, Reason::Failure),
             Disposition::Validation => {
+                self.approach = Approach::Rehearsed;
                 self.budget.spend(now);
-                let open = self.budget.closed_until(now).unwrap_or(now);
-                Activity::BackingOff { until: step.max(open) }
+                (step.max(self.budget.closed_until(now).unwrap_or(now)), Reason::Failure)
             }
-            Disposition::NotBefore(at) => Activity::BackingOff { until: step.max(at.min(believed)) },
+            Disposition::NotBefore(at) => (step.max(at.min(believed)), Reason::Ca),
             Disposition::RateLimited(at) => {
                 let at = at.unwrap_or(now + schedule::PAUSE_AFTER_RATE_LIMIT);
-                Activity::BackingOff { until: step.max(at.min(believed)) }
+                (step.max(at.min(believed)), Reason::Ca)
             }
             Disposition::Refused => {
-                Activity::Blocked { by: Obstacle::Refusal { until: now + schedule::PAUSE_AFTER_REFUSAL } }
+                let critical_from = self.held.as_ref().map_or(now, |held| held.life.critical_from());
+                let until = critical_from.max(now + schedule::PAUSE_AFTER_REFUSAL).min(believed);
+                self.activity = Activity::Blocked { by: Obstacle::Refusal { since: now, until } };
+                return;
             }
         };
+        self.activity = Activity::BackingOff { since: now, until, reason };
+    }
+
+    /// Asks for the CA's window when it is time to.
+    fn inquire(&mut self, now: OffsetDateTime, actions: &mut Vec<Action>) {
+        let due = self.inquiry(now).is_some_and(|at| at <= now);
+        if let Some(info) = self.renewal_info.as_mut().filter(|_| due) {
+            info.asked(now);
+            actions.push(Action::AskRenewalInfo);
+        }
+    }
+
+    /// When the CA is asked for its window next: only while nothing but the moment of the renewal is waited for.
+    fn inquiry(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let waiting = matches!(self.activity, Activity::Waiting { until: Some(_) });
+        self.renewal_info.as_ref().filter(|_| waiting).map(|info| info.ask_at(now))
+    }
+
+    /// Puts a leaf of the local CA into the place of an expired certificate, and takes it out if that is good after all.
+    fn keep_up_appearances(&self, now: OffsetDateTime, actions: &mut Vec<Action>) {
+        let expired = self.health(now) == Health::Expired;
+        match self.stand_in {
+            Some(_) if !expired => actions.push(Action::Reinstate),
+            Some(until) if until > now => {}
+            Some(_) | None if expired && self.terms.fallback == Fallback::SelfSigned => {
+                actions.push(Action::StandIn);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn tell(&mut self, now: OffsetDateTime, actions: &mut Vec<Action>) {
+        let before = self.alerts.clone();
+        let situation = self.situation(now);
+        let alerts = self.alerts.see(now, situation);
+        if self.alerts == before {
+            return;
+        }
+        // Written down last: what is killed in between is told twice, rather than never.
+        actions.retain(|action| *action != Action::Persist);
+        actions.extend(alerts.into_iter().map(Action::Tell));
+        actions.push(Action::Persist);
+    }
+
+    /// Another certificate than before: what the CA said about that one means nothing for this one.
+    fn hold(&mut self, now: OffsetDateTime, held: Held) {
+        let asked_about =
+            held.certificate_id.clone().filter(|_| held.of_these_terms && held.life.not_after > now);
+        self.renewal_info = asked_about.map(|id| RenewalInfo::unasked(id, now));
+        self.held = Some(held);
     }
 
     /// What speaks against an order, however long ago the last failure was.
@@ -346,29 +335,41 @@ impl Lifecycle {
         if self.ports == Ports::Taken {
             return Some(Refusal::Port);
         }
-        let life = self.held.as_ref().map(|held| held.life);
-        let governor = self.ledger.closed_until(now, &self.terms.name, life);
+        if self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now)) {
+            return None; // it is bought already
+        }
         let budget = self.budget.closed_until(now);
-        governor.map(Refusal::Governor).or_else(|| budget.map(Refusal::Budget))
+        self.governor(now).map(Refusal::Governor).or_else(|| budget.map(Refusal::Budget))
+    }
+
+    /// The moment from which the certificates issued lately allow one more, when it is not now.
+    fn governor(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let life = self.held.as_ref().map(|held| held.life);
+        self.ledger.closed_until(now, &self.terms.name, life)
     }
 
     /// What is being waited for already.
     fn waited_for(&self) -> Option<Refusal> {
         match self.activity {
             Activity::Waiting { .. } | Activity::Renewing { .. } => None,
-            Activity::BackingOff { until } => Some(Refusal::BackOff(until)),
+            Activity::BackingOff { until, .. } => Some(Refusal::BackOff(until)),
             Activity::Blocked { by } => Some(match by {
                 Obstacle::Port => Refusal::Port,
                 Obstacle::Governor { until } => Refusal::Governor(until),
-                Obstacle::Refusal { until } => Refusal::Refused(until),
+                Obstacle::Refusal { until, .. } => Refusal::Refused(until),
             }),
         }
     }
 
-    /// Waiting for the moment of the next renewal, which is chosen here; at once when there is nothing good to serve.
+    /// Waiting for the moment of the next renewal: the one chosen in the CA's window, else one chosen here, and neither
+    /// after the threshold; at once when there is nothing good to serve.
     fn waiting(&self, now: OffsetDateTime, jitter: Jitter) -> Activity {
         let due = match &self.held {
-            Some(held) if held.of_these_terms => held.life.due(self.terms.renew_threshold, jitter),
+            Some(held) if held.of_these_terms => {
+                let chosen = self.renewal_info.as_ref().and_then(RenewalInfo::moment);
+                let latest = held.life.latest(self.terms.renew_threshold);
+                chosen.map_or_else(|| held.life.due(self.terms.renew_threshold, jitter), |at| at.min(latest))
+            }
             Some(_) | None => now,
         };
         Activity::Waiting { until: self.terms.auto_renew.then_some(due) }
@@ -376,6 +377,17 @@ impl Lifecycle {
 
     fn renewing(&self) -> bool {
         matches!(self.activity, Activity::Renewing { .. })
+    }
+
+    /// Why the certificate of this moment was ordered.
+    fn cause(&self) -> Cause {
+        match self.activity {
+            Activity::Renewing { insistence: Insistence::Forced, .. } => Cause::Force,
+            Activity::Renewing { insistence: Insistence::Polite, .. }
+            | Activity::Waiting { .. }
+            | Activity::BackingOff { .. }
+            | Activity::Blocked { .. } => Cause::Due,
+        }
     }
 
     fn urgency(&self, now: OffsetDateTime) -> Urgency {
@@ -390,8 +402,7 @@ impl Lifecycle {
     }
 }
 
-/// Whether a pause is over. One that would last longer than any can comes from a clock that was ahead.
-fn reached(now: OffsetDateTime, until: OffsetDateTime) -> bool {
-    let longest = schedule::LONGEST_PAUSE + schedule::PAUSE_AFTER_REFUSAL;
-    until <= now || until > now + longest
+/// Whether a pause is over. One that has not begun yet was made by a clock that was ahead, and means nothing.
+fn over(now: OffsetDateTime, since: OffsetDateTime, until: OffsetDateTime) -> bool {
+    until <= now || now + CLOCK_JITTER < since
 }

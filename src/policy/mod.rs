@@ -1,7 +1,9 @@
 //! Decisions, and nothing but: no task, no socket, no file, no clock, no randomness.
 
+pub mod alert;
 pub mod failure;
 pub mod headers;
 pub mod lifecycle;
+pub mod renewal_info;
 pub mod route;
 pub mod schedule;

@@ -39,11 +39,18 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 /// A CA that says "later" is believed up to here; no limit of a public CA is longer.
 pub const LONGEST_PAUSE: Duration = DAY.saturating_mul(7);
 
+/// An order that is older is not taken up: Let's Encrypt keeps one for eight hours, and a certificate that was issued for
+/// it and never fetched grows old.
+pub const ORDER_LIFE: Duration = HOUR.saturating_mul(7);
+
 /// After a rate limit without a moment.
 pub const PAUSE_AFTER_RATE_LIMIT: Duration = HOUR;
 
 /// After a refusal that only the configuration can change.
 pub const PAUSE_AFTER_REFUSAL: Duration = DAY;
+
+/// How far this machine's clock may be from the CA's. Let's Encrypt's certificates begin an hour before they are issued.
+pub const CLOCK_TOLERANCE: Duration = HOUR;
 
 /// How much of a half life or a pause randomness may move: thousands of installations should not come at once.
 const RENEWAL_SPREAD: f64 = 0.02;
@@ -61,6 +68,12 @@ impl Jitter {
     #[must_use]
     pub fn new(thrown: f64) -> Self {
         Self(if thrown.is_nan() { 0.0 } else { thrown.clamp(-1.0, 1.0) })
+    }
+
+    /// The same between 0 and 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::midpoint(self.0, 1.0)
     }
 
     fn spread(self, of: Duration, part: f64) -> Duration {
@@ -94,6 +107,12 @@ impl Life {
     #[must_use]
     pub fn critical_from(self) -> OffsetDateTime {
         self.not_after - DAY.min(self.length() * 3 / 20)
+    }
+
+    /// With this much left somebody should free the port: twice as early.
+    #[must_use]
+    pub fn short_from(self) -> OffsetDateTime {
+        self.not_after - (DAY * 2).min(self.length() * 3 / 10)
     }
 
     /// The moment of its renewal: half of the life, never later than the threshold.
@@ -166,9 +185,12 @@ impl ValidationBudget {
 
 /// Certificates issued: at most four of the same terms in seven days unless forced, where Let's Encrypt allows five.
 ///
-/// A life under four days would need more than that for its renewals at half of it; then the span is one life, in which
-/// renewals need two of the four. And four forced renewals on one day must not cost the certificate: once it is critical,
-/// one more is let through when the last is 34 h old, for by then the CA has refilled that much.
+/// And at most three in half of that span while there is time, so that the four are never spent at once: when the fourth
+/// is, the first is so old that the next may come when the fourth is due. A life under four days would need more than
+/// that for its renewals at half of it; there the span is one life, in which renewals need two of the four.
+///
+/// Forced renewals must not cost the certificate: while less than four are spent without force, one more is let through
+/// when the last is 34 h old, for by then the CA has refilled that much.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     issued: Vec<Issued>,
@@ -179,11 +201,26 @@ struct Issued {
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
     terms: String,
+    #[serde(default)]
+    cause: Cause,
+}
+
+/// Why a certificate was ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// It was due, or asked for when nothing spoke against it.
+    #[default]
+    Due,
+    /// Somebody insisted.
+    Force,
 }
 
 impl Ledger {
     /// Certificates in a span.
     pub const MOST: usize = 4;
+    /// Of these, in half of the span.
+    const MOST_AT_ONCE: usize = 3;
     const SPAN: Duration = DAY.saturating_mul(7);
     const REFILL: Duration = HOUR.saturating_mul(34);
     const SHORT_LIFE: Duration = DAY.saturating_mul(4);
@@ -193,12 +230,12 @@ impl Ledger {
     const LONGEST: usize = 64;
 
     /// A certificate was issued.
-    pub fn enter(&mut self, now: OffsetDateTime, terms: &str) {
+    pub fn enter(&mut self, now: OffsetDateTime, terms: &str, cause: Cause) {
         self.issued.retain(|issued| issued.at > now - Self::SPAN && issued.at < now + Self::CLOCK_TOLERANCE);
         if self.issued.len() == Self::LONGEST {
             self.issued.remove(0);
         }
-        self.issued.push(Issued { at: now, terms: terms.to_owned() });
+        self.issued.push(Issued { at: now, terms: terms.to_owned(), cause });
     }
 
     /// The moment from which another one may be ordered, when it is not now; `life` is that of the certificate that is
@@ -211,19 +248,21 @@ impl Ledger {
         life: Option<Life>,
     ) -> Option<OffsetDateTime> {
         let span = life.map(Life::length).filter(|length| *length < Self::SHORT_LIFE).unwrap_or(Self::SPAN);
-        let mut recent: Vec<_> = self
-            .issued
-            .iter()
-            .filter(|issued| issued.terms == terms)
-            .map(|issued| issued.at)
-            .filter(|at| *at > now - span && *at < now + Self::CLOCK_TOLERANCE)
-            .collect();
-        recent.sort_unstable();
-        let oldest_that_counts = recent.len().checked_sub(Self::MOST)?;
-        let span_is_over = *recent.get(oldest_that_counts)? + span;
-        let refilled = *recent.last()? + Self::REFILL;
-        let relief = life.map_or(refilled, |life| refilled.max(life.critical_from()));
-        Some(span_is_over.min(relief)).filter(|open| *open > now)
+        let counts = |issued: &&Issued| {
+            issued.terms == terms && issued.at > now - span && issued.at < now + Self::CLOCK_TOLERANCE
+        };
+        let mut recent: Vec<_> = self.issued.iter().filter(counts).collect();
+        recent.sort_unstable_by_key(|issued| issued.at);
+        let nth_last = |n: usize| recent.len().checked_sub(n).and_then(|index| recent.get(index));
+
+        let critical_from = life.map_or(now, Life::critical_from);
+        let spread = nth_last(Self::MOST_AT_ONCE).map(|third| (third.at + span / 2).min(critical_from));
+        let full = nth_last(Self::MOST).zip(recent.last()).map(|(fourth, last)| {
+            let over = fourth.at + span;
+            let due = recent.iter().filter(|issued| issued.cause == Cause::Due).count();
+            if due < Self::MOST { over.min(last.at + Self::REFILL) } else { over }
+        });
+        spread.max(full).filter(|open| *open > now)
     }
 }
 
@@ -297,14 +336,15 @@ mod tests {
     #[test]
     fn the_fifth_certificate_in_seven_days_waits() {
         let mut ledger = Ledger::default();
-        let shortlived = Some(life(HOUR * 160));
-        for hour in 0..4 {
-            let at = T0 + HOUR * hour;
-            assert_eq!(ledger.closed_until(at, "a", shortlived), None);
-            ledger.enter(at, "a");
+        let held = |at| Some(Life { not_before: at, not_after: at + HOUR * 160 });
+        for day in 0..4 {
+            let at = T0 + HOUR * 30 * day;
+            assert_eq!(ledger.closed_until(at, "a", held(at)), None);
+            ledger.enter(at, "a", Cause::Due);
         }
-        let now = T0 + HOUR * 4;
-        assert_eq!(ledger.closed_until(now, "a", Some(life(DAY * 90))), Some(T0 + DAY * 7));
+        let now = T0 + HOUR * 90;
+        assert_eq!(ledger.closed_until(now, "a", held(now)), Some(T0 + DAY * 7));
+        assert_eq!(ledger.closed_until(now, "a", None), Some(T0 + DAY * 7), "nor if nothing is held");
         assert_eq!(ledger.closed_until(now, "b", None), None, "other terms");
         assert_eq!(ledger.closed_until(now, "a", Some(life(MINUTE * 2))), None);
         let clock_was_ahead = T0 - DAY * 30;
@@ -312,13 +352,26 @@ mod tests {
     }
 
     #[test]
-    fn the_governor_gives_way_before_a_certificate_lapses() {
+    fn three_certificates_at_once_leave_the_fourth_for_later_unless_it_is_critical() {
         let mut ledger = Ledger::default();
-        (0..10).for_each(|_| ledger.enter(T0, "a"));
+        (0..3).for_each(|_| ledger.enter(T0, "a", Cause::Due));
+        let half = DAY * 7 / 2;
+        assert_eq!(ledger.closed_until(T0, "a", Some(life(HOUR * 160))), Some(T0 + half));
+        assert_eq!(ledger.closed_until(T0 + half, "a", Some(life(HOUR * 160))), None);
+        assert_eq!(ledger.closed_until(T0, "a", None), None, "nothing is held");
+        ledger.enter(T0 + half, "a", Cause::Due);
+        let fourth = Life { not_before: T0 + half, not_after: T0 + half + HOUR * 160 };
+        let open = ledger.closed_until(T0 + half, "a", Some(fourth)).unwrap();
+        assert!(open <= fourth.latest(DAY * 3), "the governor is never in the way of what is due");
+    }
+
+    #[test]
+    fn after_force_the_governor_gives_way_before_a_certificate_lapses() {
+        let mut ledger = Ledger::default();
+        (0..10).for_each(|_| ledger.enter(T0, "a", Cause::Force));
         let shortlived = life(HOUR * 160);
-        let open = ledger.closed_until(T0, "a", Some(shortlived));
-        assert_eq!(open, Some(shortlived.critical_from()));
-        assert_eq!(ledger.closed_until(shortlived.critical_from(), "a", Some(shortlived)), None);
+        assert_eq!(ledger.closed_until(T0, "a", Some(shortlived)), Some(T0 + DAY * 7 / 2));
+        assert_eq!(ledger.closed_until(T0 + DAY * 7 / 2, "a", Some(shortlived)), None);
         assert_eq!(ledger.closed_until(T0, "a", None), Some(T0 + HOUR * 34), "nothing is held");
     }
 }

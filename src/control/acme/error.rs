@@ -7,12 +7,13 @@ use instant_acme::{OrderStatus, Problem};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::selfcheck::SelfCheckError;
+use super::selfcheck::{CHALLENGE_PATH, SelfCheckError, host};
 use super::wire::WireError;
 use crate::control::chain::Chain;
 use crate::control::pair::PairError;
+use crate::control::roughly;
 use crate::control::store::StoreError;
-use crate::policy::failure::{Disposition, Failure, Kind};
+use crate::policy::failure::{Class, Disposition, Failure, Kind};
 use crate::shared::trust::TrustError;
 
 /// Why an order came to nothing.
@@ -34,7 +35,7 @@ pub(crate) enum IssueError {
     #[error("the ACME exchange broke off")]
     Library(#[source] instant_acme::Error),
     /// A problem document.
-    #[error("the CA refused: {}", words(.problem))]
+    #[error("the CA refused: {}", cause(.problem))]
     Problem {
         /// Its type.
         kind: Kind,
@@ -43,8 +44,17 @@ pub(crate) enum IssueError {
         /// The moment that it named.
         retry_after: Option<OffsetDateTime>,
     },
+    /// This machine's clock differs from the CA's by more than a certificate bears.
+    #[error("this machine's clock is {} the CA's", compared(*.ahead))]
+    Clock {
+        /// Our clock less the CA's.
+        ahead: time::Duration,
+    },
+    /// The staging directory looked, and was not satisfied.
+    #[error("tried out at the CA's staging directory first: {0}")]
+    Rehearsal(#[source] Box<IssueError>),
     /// The CA looked, and was not satisfied.
-    #[error("the CA could not validate {identifier}: {}", words(.problem))]
+    #[error("{}: {}", not_validated(*.identifier, *.kind), cause(.problem))]
     Validation {
         /// For which address.
         identifier: IpAddr,
@@ -115,6 +125,51 @@ impl IssueError {
         matches!(self, Self::Problem { kind: Kind::AccountDoesNotExist, .. })
     }
 
+    /// Whether an order without `replaces` may fare better: it was replaced already, or not by this account, or the CA
+    /// has no renewal information or does not understand the name.
+    pub(super) fn may_be_about_the_replacement(&self) -> bool {
+        match self {
+            Self::Problem { kind, .. } => matches!(
+                kind,
+                Kind::AlreadyReplaced
+                    | Kind::Malformed
+                    | Kind::OrderNotReady
+                    | Kind::Unauthorized
+                    | Kind::Other
+            ),
+            Self::Library(_) => true,
+            Self::Roots(_)
+            | Self::EabKey
+            | Self::Wire(_)
+            | Self::NotAcme(_)
+            | Self::Clock { .. }
+            | Self::Rehearsal(_)
+            | Self::Validation { .. }
+            | Self::Invalid
+            | Self::NoChallenge(_)
+            | Self::ForeignIdentifier
+            | Self::SelfCheck { .. }
+            | Self::Stalled { .. }
+            | Self::Certificate(_)
+            | Self::Request(_)
+            | Self::Store(_) => false,
+        }
+    }
+
+    /// Whether the CA came, or tried to, and was not satisfied.
+    pub(super) fn is_a_failed_validation(&self) -> bool {
+        matches!(self, Self::Validation { .. } | Self::Invalid)
+    }
+
+    /// The moment before which the CA wants not to be asked again.
+    pub(super) fn retry_after(&self) -> Option<OffsetDateTime> {
+        if let Self::Problem { retry_after, .. } | Self::Wire(WireError::Status { retry_after, .. }) = self {
+            *retry_after
+        } else {
+            None
+        }
+    }
+
     /// Whether a certificate was issued all the same.
     pub(crate) fn spent_a_certificate(&self) -> bool {
         matches!(self, Self::Certificate(_))
@@ -136,6 +191,8 @@ impl IssueError {
             | Self::Wire(_)
             | Self::NotAcme(_)
             | Self::Library(_)
+            | Self::Clock { .. }
+            | Self::Rehearsal(_)
             | Self::SelfCheck { .. }
             | Self::Stalled { .. }
             | Self::Request(_)
@@ -146,6 +203,7 @@ impl IssueError {
     /// As the lifecycle is told.
     pub(crate) fn failure(&self) -> Failure {
         Failure {
+            class: self.class(),
             sentence: match self.advice() {
                 Some(advice) => format!("{}; {advice}", self.said()),
                 None => self.said(),
@@ -157,13 +215,21 @@ impl IssueError {
     fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Problem { kind, .. } | Self::Validation { kind, .. } => kind.advice(),
+            Self::Rehearsal(error) => error.advice(),
+            Self::Clock { .. } => Some("set it, e.g. by `timedatectl set-ntp true`"),
+            Self::Wire(error) if error.is_about_time() => {
+                Some("is this machine's clock right? `timedatectl set-ntp true` sets it")
+            }
             Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. }) => {
-                Some("does this machine reach the CA, and is its clock right?")
+                Some("does this machine reach the CA? look at its DNS, its routes and its firewall")
+            }
+            Self::Wire(WireError::Status { .. }) => {
+                Some("the CA has trouble of its own; its status page may say more")
             }
             Self::SelfCheck { .. } => Some("the CA was not told, so this costs none of its limits"),
             Self::Roots(_)
             | Self::EabKey
-            | Self::Wire(WireError::Status { .. } | WireError::Body { .. })
+            | Self::Wire(WireError::Body { .. } | WireError::Url { .. })
             | Self::NotAcme(_)
             | Self::Library(_)
             | Self::Invalid
@@ -179,11 +245,12 @@ impl IssueError {
     fn said(&self) -> String {
         match self {
             // These name their cause themselves.
-            Self::Wire(_) | Self::Certificate(_) | Self::Store(_) => self.to_string(),
+            Self::Wire(_) | Self::Rehearsal(_) | Self::Certificate(_) | Self::Store(_) => self.to_string(),
             Self::Roots(_)
             | Self::EabKey
             | Self::NotAcme(_)
             | Self::Library(_)
+            | Self::Clock { .. }
             | Self::Problem { .. }
             | Self::Validation { .. }
             | Self::Invalid
@@ -205,22 +272,26 @@ impl IssueError {
                 WireError::Status { retry_after, .. } => {
                     retry_after.map_or(Disposition::Retry, Disposition::NotBefore)
                 }
-                WireError::Unreachable { .. } | WireError::TimedOut { .. } | WireError::Body { .. } => {
-                    Disposition::Retry
-                }
+                WireError::Unreachable { .. }
+                | WireError::TimedOut { .. }
+                | WireError::Body { .. }
+                | WireError::Url { .. } => Disposition::Retry,
             },
             Self::Validation { kind, .. } => match kind.disposition(None) {
                 Disposition::Refused => Disposition::Refused,
                 Disposition::Retry
                 | Disposition::Validation
+                | Disposition::Rehearsal
                 | Disposition::NotBefore(_)
                 | Disposition::RateLimited(_) => Disposition::Validation,
             },
+            Self::Rehearsal(_) => Disposition::Rehearsal,
             Self::Invalid => Disposition::Validation,
             Self::EabKey | Self::NoChallenge(_) => Disposition::Refused,
             Self::Roots(_)
             | Self::NotAcme(_)
             | Self::Library(_)
+            | Self::Clock { .. }
             | Self::ForeignIdentifier
             | Self::SelfCheck { .. }
             | Self::Stalled { .. }
@@ -229,10 +300,58 @@ impl IssueError {
             | Self::Store(_) => Disposition::Retry,
         }
     }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Problem { kind, .. } => kind.class(),
+            Self::Rehearsal(error) => error.class(),
+            Self::Validation { .. } | Self::Invalid | Self::SelfCheck { .. } => Class::Validation,
+            Self::Wire(error) if error.is_about_time() => Class::Clock,
+            Self::Wire(WireError::Status { status, .. }) if status.as_u16() == 429 => Class::RateLimit,
+            Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. }) => Class::Network,
+            Self::Wire(WireError::Status { .. } | WireError::Body { .. } | WireError::Url { .. })
+            | Self::NotAcme(_)
+            | Self::Library(_)
+            | Self::ForeignIdentifier
+            | Self::Stalled { .. } => Class::Ca,
+            Self::Clock { .. } | Self::Certificate(PairError::Future(_) | PairError::Past(_)) => Class::Clock,
+            Self::Certificate(_) => Class::Ca,
+            Self::Roots(_) | Self::EabKey | Self::NoChallenge(_) => Class::Configuration,
+            Self::Request(_) => Class::Fault,
+            Self::Store(_) => Class::Store,
+        }
+    }
 }
 
 pub(super) fn kind(problem: &Problem) -> Kind {
     Kind::parse(problem.r#type.as_deref().unwrap_or_default())
+}
+
+fn not_validated(identifier: IpAddr, kind: Kind) -> String {
+    if kind == Kind::Connection {
+        return format!("the CA could not reach http://{}{CHALLENGE_PATH}…", host(identifier));
+    }
+    format!("the CA could not validate {identifier}")
+}
+
+fn compared(ahead: time::Duration) -> String {
+    let span = roughly(ahead.unsigned_abs());
+    if ahead.is_positive() { format!("{span} ahead of") } else { format!("{span} behind") }
+}
+
+/// The CA's own words without the token, which is nobody else's business, and without the URL where they go on after it.
+fn cause(problem: &Problem) -> String {
+    let words = words(problem);
+    let Some((before, rest)) = words.split_once(CHALLENGE_PATH) else {
+        return words;
+    };
+    let is_of_a_token = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let after = rest.trim_start_matches(is_of_a_token);
+    match after.trim_start_matches(['"', '\'', ':', ' ']) {
+        "" => format!("{before}{CHALLENGE_PATH}…{after}"),
+        _ if !after.contains(':') => format!("{before}{CHALLENGE_PATH}…{after}"),
+        cause => cause.to_owned(),
+    }
 }
 
 /// The CA's own words, on one line, and not more of them than fit a message.
@@ -277,9 +396,54 @@ mod tests {
         assert_eq!(failure.disposition, Disposition::Validation);
         assert_eq!(
             failure.sentence,
-            "the CA could not validate 203.0.113.7: connection refused; is port 80 open in the provider's \
-             firewall, and does it lead to this machine?"
+            "the CA could not reach http://203.0.113.7/.well-known/acme-challenge/…: connection refused; is :80 open \
+             in the provider's firewall, and does it lead to this machine?"
         );
+        let elsewhere = IssueError::Validation {
+            identifier: "2001:db8::7".parse().unwrap(),
+            kind: Kind::IncorrectResponse,
+            problem: problem("incorrectResponse", "another body"),
+        };
+        assert!(
+            elsewhere.failure().sentence.starts_with("the CA could not validate 2001:db8::7: another body; ")
+        );
+    }
+
+    #[test]
+    fn the_token_of_a_challenge_is_not_repeated() {
+        let said = |detail| cause(&problem("connection", detail));
+        let lets_encrypt = "203.0.113.7: Fetching http://203.0.113.7/.well-known/acme-challenge/s3_cr-et: Connection refused";
+        assert_eq!(said(lets_encrypt), "Connection refused");
+        let unexpected =
+            "Invalid response from http://203.0.113.7/.well-known/acme-challenge/s3_cr-et [203.0.113.7] 404";
+        assert_eq!(
+            said(unexpected),
+            "Invalid response from http://203.0.113.7/.well-known/acme-challenge/… [203.0.113.7] 404"
+        );
+        assert_eq!(said("at /.well-known/acme-challenge/s3"), "at /.well-known/acme-challenge/…");
+        assert_eq!(said("Connection refused"), "Connection refused");
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_named() {
+        let failure = IssueError::Clock { ahead: time::Duration::hours(-3) }.failure();
+        assert_eq!(failure.class, Class::Clock);
+        assert!(failure.sentence.starts_with("this machine's clock is 3 h 0 min behind the CA's; set it"));
+    }
+
+    #[test]
+    fn what_fails_in_the_rehearsal_costs_nothing_and_says_where_it_was() {
+        let failed = IssueError::Validation {
+            identifier: "203.0.113.7".parse().unwrap(),
+            kind: Kind::Connection,
+            problem: problem("connection", "Timeout"),
+        };
+        let failure = IssueError::Rehearsal(Box::new(failed)).failure();
+        assert_eq!((failure.class, failure.disposition), (Class::Validation, Disposition::Rehearsal));
+        assert!(
+            failure.sentence.starts_with("tried out at the CA's staging directory first: the CA could not")
+        );
+        assert!(failure.sentence.ends_with("to this machine?"));
     }
 
     #[test]

@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The CA reads no more than that of an answer either.
 const ANSWER_LIMIT: usize = 1024;
 
+/// RFC 8555 section 8.3.
+pub(super) const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
+
 /// Why a token was not seen.
 #[derive(Debug, Error)]
 pub(crate) enum SelfCheckError {
@@ -81,7 +84,7 @@ async fn exchange(
     token: &str,
     key_authorization: &str,
 ) -> Result<(), SelfCheckError> {
-    let request = Request::get(format!("/.well-known/acme-challenge/{token}"))
+    let request = Request::get(format!("{CHALLENGE_PATH}{token}"))
         .header(HOST, host(identifier))
         .body(Empty::<Bytes>::new())
         .map_err(SelfCheckError::Token)?;
@@ -115,7 +118,7 @@ async fn exchange(
 }
 
 /// RFC 8738 section 3: the Host field is the bare address, IPv6 in brackets.
-fn host(identifier: IpAddr) -> String {
+pub(super) fn host(identifier: IpAddr) -> String {
     match identifier {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),

@@ -1,18 +1,21 @@
 //! HTTP as an ACME client needs it: limited in time and size, and without forgetting what a CA said beside the body.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{DATE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::response::Parts;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient, Problem};
+use rustls::CertificateError;
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -38,7 +41,15 @@ type Client = legacy::Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>;
 #[derive(Clone)]
 pub(super) struct Wire {
     client: Client,
-    retry_after: Arc<Mutex<Option<OffsetDateTime>>>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// What the last answer said beside its body.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    retry_after: Option<OffsetDateTime>,
+    /// The CA's clock less ours.
+    clock: Option<time::Duration>,
 }
 
 /// What went wrong below ACME.
@@ -65,6 +76,12 @@ pub(crate) enum WireError {
         host: String,
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The CA named something that is no URL.
+    #[error("the CA names {url:?} as an address")]
+    Url {
+        /// What it named.
+        url: String,
     },
     /// An error that is no problem document: a load balancer's page.
     #[error("{host} answered {status}")]
@@ -94,13 +111,27 @@ impl Wire {
             .wrap_connector(tcp);
         Ok(Self {
             client: legacy::Client::builder(TokioExecutor::new()).build(connector),
-            retry_after: Arc::default(),
+            heard: Arc::default(),
         })
     }
 
     /// The moment that the last answer named.
     pub(super) fn retry_after(&self) -> Option<OffsetDateTime> {
-        *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).retry_after
+    }
+
+    /// The CA's clock less ours, as the last answer that was dated says; to a few seconds.
+    pub(super) fn clock(&self) -> Option<time::Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clock
+    }
+
+    /// A plain GET: the directory, and renewal information.
+    pub(super) async fn get(&self, url: &str) -> Result<Bytes, WireError> {
+        let request = Request::get(url).header(USER_AGENT, OUR_NAME).body(BodyWrapper::default());
+        let request = request.map_err(|_| WireError::Url { url: url.to_owned() })?;
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let (_, body) = self.timely(request, &host).await?;
+        Ok(body)
     }
 }
 
@@ -113,20 +144,29 @@ impl HttpClient for Wire {
         request.headers_mut().insert(USER_AGENT, OUR_NAME);
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         Box::pin(async move {
-            let answer = tokio::time::timeout(REQUEST_LIMIT, wire.exchange(request, &host)).await;
-            answer
-                .unwrap_or(Err(WireError::TimedOut { host }))
-                .map_err(|error| instant_acme::Error::Other(Box::new(error)))
+            let answer = wire.timely(request, &host).await;
+            let (parts, body) = answer.map_err(|error| instant_acme::Error::Other(Box::new(error)))?;
+            Ok(BytesResponse { parts, body: Box::new(body) })
         })
     }
 }
 
 impl Wire {
+    async fn timely(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+        host: &str,
+    ) -> Result<(Parts, Bytes), WireError> {
+        tokio::time::timeout(REQUEST_LIMIT, self.exchange(request, host))
+            .await
+            .unwrap_or_else(|_| Err(WireError::TimedOut { host: host.to_owned() }))
+    }
+
     async fn exchange(
         &self,
         request: Request<BodyWrapper<Bytes>>,
         host: &str,
-    ) -> Result<BytesResponse, WireError> {
+    ) -> Result<(Parts, Bytes), WireError> {
         let host = || host.to_owned();
         let answer = self
             .client
@@ -134,8 +174,14 @@ impl Wire {
             .await
             .map_err(|source| WireError::Unreachable { host: host(), source })?;
         let (parts, body) = answer.into_parts();
-        let retry_after = retry_after(&parts.headers, clock::now());
-        *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner) = retry_after;
+        let now = clock::now();
+        let retry_after = retry_after(&parts.headers, now);
+        let dated = date(&parts.headers, DATE);
+        {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.retry_after = retry_after;
+            heard.clock = dated.map(|dated| dated - now).or(heard.clock);
+        }
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
         let body = match Limited::new(body, ANSWER_LIMIT).collect().await {
             Ok(body) => body.to_bytes(),
@@ -145,7 +191,32 @@ impl Wire {
         if is_error && !is_problem(&body) {
             return Err(WireError::Status { host: host(), status: parts.status, retry_after });
         }
-        Ok(BytesResponse { parts, body: Box::new(body) })
+        Ok((parts, body))
+    }
+}
+
+impl WireError {
+    /// Whether the CA's own certificate is good at another time than ours.
+    pub(super) fn is_about_time(&self) -> bool {
+        let Self::Unreachable { source, .. } = self else {
+            return false;
+        };
+        let mut cause = source.source();
+        while let Some(error) = cause {
+            let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or(error.downcast_ref());
+            if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+                return matches!(
+                    why,
+                    CertificateError::Expired
+                        | CertificateError::ExpiredContext { .. }
+                        | CertificateError::NotValidYet
+                        | CertificateError::NotValidYetContext { .. }
+                );
+            }
+            cause = error.source();
+        }
+        false
     }
 }
 
@@ -169,10 +240,14 @@ fn is_problem(body: &[u8]) -> bool {
 /// RFC 9110 section 10.2.3: a number of seconds, or a date.
 fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<OffsetDateTime> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u32>() {
-        return Some(now + Duration::from_secs(seconds.into()));
+    match value.parse::<u32>() {
+        Ok(seconds) => Some(now + Duration::from_secs(seconds.into())),
+        Err(_) => date(headers, RETRY_AFTER),
     }
-    OffsetDateTime::parse(value, &Rfc2822).ok()
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(headers.get(name)?.to_str().ok()?.trim(), &Rfc2822).ok()
 }
 
 #[cfg(test)]

@@ -143,6 +143,7 @@ mod tests {
             next_renewal_at: Some(now + Duration::minutes(200)),
             failures: 1,
             last_error: Some(last_error.to_owned()),
+            last_error_class: None,
             local_ca_sha256: None,
             listeners: Vec::new(),
             xray: [],

@@ -7,6 +7,7 @@ use crate::control::Context;
 use crate::control::board::{Board, Notes, Renewal, Trouble};
 use crate::control::pair::Facts;
 use crate::control::when;
+use crate::policy::failure::Class;
 use crate::policy::lifecycle::{Activity, Lifecycle, Obstacle, Word};
 use crate::shared::listeners::{Kind, Listener, State};
 
@@ -24,6 +25,7 @@ pub(super) struct Status {
     pub(super) next_renewal_at: Option<OffsetDateTime>,
     pub(super) failures: u32,
     pub(super) last_error: Option<String>,
+    pub(super) last_error_class: Option<Class>,
     pub(super) local_ca_sha256: Option<String>,
     pub(super) listeners: Vec<Listener>,
     pub(super) xray: [(); 0],
@@ -61,6 +63,7 @@ impl Status {
             next_renewal_at: notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at),
             failures: notes.lifecycle.as_ref().map_or(0, Lifecycle::failures),
             last_error: last_error(notes, &listeners),
+            last_error_class: notes.lifecycle.as_ref().and_then(Lifecycle::last_error_class),
             local_ca_sha256: notes.local_ca_sha256.clone(),
             xray: [],
             renewal: notes.renewal.clone(),

@@ -11,7 +11,8 @@ use crate::control::acme::dialable;
 use crate::control::board::{Board, Stage};
 use crate::control::observe::{self, ObserveError};
 use crate::control::pair::Pair;
-use crate::control::store::{Origin, Store, StoreError, export};
+use crate::control::store::{Origin, Role, Store, StoreError, export};
+use crate::policy::failure::Class;
 use crate::shared::listeners::{Kind, State};
 
 /// A pair that handshakes present already, on its way to the disk.
@@ -34,6 +35,16 @@ pub(super) enum InstallError {
     Observe(#[from] ObserveError),
 }
 
+impl InstallError {
+    /// Where to look.
+    pub(super) fn class(&self) -> Class {
+        match self {
+            Self::Store(_) => Class::Store,
+            Self::Observe(_) => Class::Installation,
+        }
+    }
+}
+
 impl Install {
     /// Does it all, in the order that keeps every reader whole.
     pub(super) async fn run(self) -> Done {
@@ -50,7 +61,7 @@ impl Install {
 
     async fn store(&self) -> Result<(), StoreError> {
         let pair = Arc::clone(&self.pair);
-        let origin = Origin { terms: self.terms.clone() };
+        let origin = Origin { terms: self.terms.clone(), role: Role::Issued };
         self.store.off_thread(move |store| store.install(&pair, &origin)).await?;
         let live = self.context.config.store.dir.join("live");
         self.board.step(Stage::Installed, live.display().to_string());

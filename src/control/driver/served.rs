@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
+use crate::config::Fallback;
 use crate::control::board::{Board, Trouble};
 use crate::control::chain::Chain;
 use crate::control::local_ca::{LocalCa, LocalCaError};
@@ -113,7 +114,9 @@ pub(super) fn serve(
 pub(super) async fn local_ca(context: &Context, board: &Board, store: &Store) -> Option<LocalCa> {
     let terminates_tls =
         !context.config.https.listen.is_empty() || context.config.forwards.iter().any(|forward| forward.tls);
-    if !terminates_tls && context.issuer == Issuer::Acme {
+    let may_stand_in =
+        context.config.ip_cert.as_ref().is_some_and(|cert| cert.fallback == Fallback::SelfSigned);
+    if !terminates_tls && !may_stand_in && context.issuer == Issuer::Acme {
         return None;
     }
     let kept = store

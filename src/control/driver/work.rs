@@ -10,16 +10,17 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::install::InstallError;
-use crate::config::IpCert;
-use crate::control::acme::{IssueError, Job};
+use crate::config::{self, IpCert};
+use crate::control::acme::{IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info};
 use crate::control::board::{Board, Stage};
 use crate::control::chain::Chain;
 use crate::control::local_ca::{LocalCa, LocalCaError};
 use crate::control::pair::{Pair, hex};
 use crate::control::store::{Origin, Store, StoreError};
 use crate::control::{Context, Issuer, when};
-use crate::policy::failure::{Disposition, Failure};
-use crate::policy::lifecycle::{Held, Ports, Terms};
+use crate::policy::failure::{Approach, Class, Disposition, Failure};
+use crate::policy::lifecycle::{Event, Fallback, Held, Ports, Terms};
+use crate::policy::renewal_info::Advice;
 use crate::policy::schedule::Jitter;
 use crate::shared::clock;
 use crate::shared::listeners::{Kind, Listener, State};
@@ -29,6 +30,8 @@ use crate::shared::tls::sha256;
 pub(super) enum Done {
     /// The CA's part is over.
     Issued(Result<Pair, OrderError>),
+    /// The CA was asked for its window.
+    Advised(Event),
     /// Our part is over.
     Installed(Result<(), InstallError>),
 }
@@ -77,6 +80,8 @@ impl Orders {
             Issuer::Acme => Ca::Acme(Box::new(Job {
                 config: config.clone(),
                 terms: terms.name.clone(),
+                approach: Approach::Straight,
+                replaces: None,
                 store: store.clone(),
                 challenges: context.challenges.clone(),
                 listeners: context.listeners.clone(),
@@ -92,14 +97,18 @@ impl Orders {
     }
 
     /// An order as a task.
-    pub(super) fn begin(&self) -> Pin<Box<dyn Future<Output = Done>>> {
+    pub(super) fn begin(
+        &self,
+        approach: Approach,
+        replaces: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = Done>>> {
         let (store, ca, ips, board) =
             (self.store.clone(), self.ca.clone(), self.ips.clone(), Rc::clone(&self.board));
         Box::pin(async move {
             let issued = async {
                 store.off_thread(Store::probe).await?;
                 match ca {
-                    Ca::Acme(job) => Ok(job.run().await?),
+                    Ca::Acme(job) => Ok(Job { approach, replaces, ..*job }.run().await?),
                     Ca::Local { ca, life } => {
                         let ca = ca.ok_or(LocalCaError::Missing)?;
                         let pair = ca.issue(&ips, life, clock::now())?;
@@ -115,11 +124,34 @@ impl Orders {
         })
     }
 
+    pub(super) fn ips(&self) -> &[IpAddr] {
+        &self.ips
+    }
+
+    /// Asks when the CA wants a certificate renewed, as a task.
+    pub(super) fn renewal_info(&self, held: Held) -> Pin<Box<dyn Future<Output = Done>>> {
+        let ca = self.ca.clone();
+        Box::pin(async move {
+            let certificate_id = held.certificate_id.unwrap_or_default();
+            let (advice, retry_after) = match ca {
+                Ca::Acme(job) => {
+                    advice(ask_renewal_info(&job.config.directory, &certificate_id, held.life).await)
+                }
+                Ca::Local { .. } => (Advice::Unsupported, None),
+            };
+            Done::Advised(Event::Advised { certificate_id, advice, retry_after })
+        })
+    }
+
     /// The pair as the lifecycle sees it; without an origin it counts as ours when it is for our addresses.
     pub(super) fn held(&self, pair: &Pair, origin: Option<&Origin>) -> Held {
         let wanted: BTreeSet<IpAddr> = self.ips.iter().copied().collect();
         Held {
             fingerprint: pair.facts.fingerprint_sha256.clone(),
+            certificate_id: match self.ca {
+                Ca::Acme(_) => pair.facts.certificate_id.clone(),
+                Ca::Local { .. } => None,
+            },
             life: pair.facts.life(),
             of_these_terms: pair.facts.identifiers == wanted
                 && origin.is_none_or(|origin| origin.terms == self.terms.name),
@@ -144,9 +176,28 @@ impl OrderError {
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::Acme(error) => error.failure(),
-            Self::Store(_) | Self::LocalCa(_) => {
-                Failure { sentence: Chain(self).to_string(), disposition: Disposition::Retry }
+            Self::Store(_) | Self::LocalCa(_) => Failure {
+                class: if matches!(self, Self::Store(_)) { Class::Store } else { Class::Fault },
+                sentence: Chain(self).to_string(),
+                disposition: Disposition::Retry,
+            },
+        }
+    }
+}
+
+/// What the lifecycle is told of the CA's answer; one that makes no sense is said and means nothing.
+fn advice(answer: Result<RenewalInfo, RenewalInfoError>) -> (Advice, Option<Duration>) {
+    match answer {
+        Ok(info) => {
+            if let Some(page) = info.explanation {
+                tracing::info!(page, "the CA explains its renewal window");
             }
+            let retry_after = info.retry_at.and_then(|at| Duration::try_from(at - clock::now()).ok());
+            (info.window.map_or(Advice::Unsupported, Advice::Window), retry_after)
+        }
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "the CA's renewal window is not known");
+            (Advice::Silence, None)
         }
     }
 }
@@ -186,6 +237,10 @@ fn terms(config: &IpCert, issuer: Issuer) -> Terms {
         auto_renew: config.auto_renew,
         renew_threshold: config.renew_threshold,
         check_interval: config.check_interval,
+        fallback: match config.fallback {
+            config::Fallback::SelfSigned => Fallback::SelfSigned,
+            config::Fallback::None => Fallback::Expired,
+        },
     }
 }
 

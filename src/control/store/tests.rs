@@ -15,7 +15,7 @@ fn pair() -> Pair {
 }
 
 fn origin() -> Origin {
-    Origin { terms: "t".to_owned() }
+    Origin { terms: "t".to_owned(), role: Role::Issued }
 }
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -32,10 +32,10 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn an_installed_pair_is_live_and_its_key_is_private() {
     let (_dir, store) = store();
-    assert!(store.load().unwrap().is_none());
+    assert!(store.load().unwrap().live.is_none());
     let pair = pair();
     store.install(&pair, &origin()).unwrap();
-    let (loaded, from) = store.load().unwrap().unwrap();
+    let (loaded, from) = store.load().unwrap().live.unwrap();
     assert_eq!(loaded.facts.fingerprint_sha256, pair.facts.fingerprint_sha256);
     assert_eq!(from, Some(origin()));
     assert_eq!(mode(&store.live().join(KEY)), 0o600);
@@ -62,10 +62,10 @@ fn a_missing_or_bad_live_pair_is_restored_from_the_newest_good_version() {
     store.install(&old, &origin()).unwrap();
     store.install(&new, &origin()).unwrap();
     fs::remove_file(store.live()).unwrap();
-    let restored = store.load().unwrap().unwrap().0;
+    let restored = store.load().unwrap().live.unwrap().0;
     assert_eq!(restored.facts.fingerprint_sha256, new.facts.fingerprint_sha256);
     fs::write(store.live().join(CHAIN), "garbage").unwrap();
-    let restored = store.load().unwrap().unwrap().0;
+    let restored = store.load().unwrap().live.unwrap().0;
     assert_eq!(restored.facts.fingerprint_sha256, old.facts.fingerprint_sha256);
     assert_eq!(fs::read_link(store.live()).unwrap(), Path::new("versions/000001"));
 }
@@ -89,6 +89,42 @@ fn what_an_interrupted_install_leaves_is_swept_and_never_live() {
 }
 
 #[test]
+fn a_stand_in_is_live_and_what_it_stands_in_for_is_not_lost() {
+    let (_dir, store) = store();
+    let (issued, stand_in) = (pair(), pair());
+    store.install(&issued, &origin()).unwrap();
+    let role = Role::StandIn;
+    store.install(&stand_in, &Origin { role, ..origin() }).unwrap();
+    let loaded = store.load().unwrap();
+    let print = |found: Option<(Pair, Option<Origin>)>| found.unwrap().0.facts.fingerprint_sha256;
+    assert_eq!(print(loaded.live), stand_in.facts.fingerprint_sha256);
+    assert_eq!(print(loaded.expired), issued.facts.fingerprint_sha256);
+    assert_eq!(print(store.reinstate().unwrap()), issued.facts.fingerprint_sha256);
+    let loaded = store.load().unwrap();
+    assert_eq!(print(loaded.live), issued.facts.fingerprint_sha256);
+    assert!(loaded.expired.is_none());
+}
+
+#[test]
+fn an_order_is_over_when_its_certificate_is_live() {
+    let (_dir, store) = store();
+    let (before, issued) = (pair(), pair());
+    let pending = Pending {
+        terms: "t".to_owned(),
+        touched_at: datetime!(2026-01-01 00:00 UTC),
+        order_url: "https://ca/1".to_owned(),
+        key_pem: issued.key_pem.clone(),
+    };
+    store.install(&before, &origin()).unwrap();
+    store.save_pending(&pending).unwrap();
+    assert_eq!(store.pending().unwrap().unwrap().order_url, "https://ca/1");
+    store.install(&issued, &origin()).unwrap();
+    assert!(!store.dir.join("pending.json").exists());
+    store.save_pending(&pending).unwrap(); // as if killed before it was forgotten
+    assert!(store.pending().unwrap().is_none());
+}
+
+#[test]
 fn a_damaged_state_file_is_put_aside() {
     let (_dir, store) = store();
     fs::write(store.dir.join("state.json"), "{").unwrap();
@@ -100,10 +136,17 @@ fn a_damaged_state_file_is_put_aside() {
 #[test]
 fn accounts_of_several_directories_live_side_by_side() {
     let (_dir, store) = store();
-    store.save_account("https://a", Value::from(1)).unwrap();
-    store.save_account("https://b", Value::from(2)).unwrap();
-    assert_eq!(store.account("https://a").unwrap(), Some(Value::from(1)));
-    assert_eq!(store.account("https://c").unwrap(), None);
+    let account = |key: &str| KeptAccount {
+        key_pkcs8: Some(key.to_owned()),
+        credentials: None,
+        made_at: datetime!(2026-01-01 00:00 UTC),
+        first_order_at: None,
+    };
+    store.save_account("https://a", account("1")).unwrap();
+    store.save_account("https://b", account("2")).unwrap();
+    let key = |directory| store.account(directory).unwrap().and_then(|account| account.key_pkcs8);
+    assert_eq!(key("https://a").as_deref(), Some("1"));
+    assert_eq!(key("https://c"), None);
     assert_eq!(mode(&store.dir.join("account.json")), 0o600);
 }
 

@@ -3,21 +3,32 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Activity, Held, Ledger, Lifecycle, Obstacle, Ports, Terms, ValidationBudget};
+use super::{Activity, Held, InHand, Ledger, Lifecycle, Obstacle, Ports, Reason, Terms, ValidationBudget};
+use crate::policy::alert;
+use crate::policy::failure::{Approach, Class};
+use crate::policy::renewal_info::RenewalInfo;
 use crate::policy::schedule::Jitter;
 
-/// What is written down: everything but the certificate, which is its own witness.
+/// What is written down: everything but the certificate, which is its own witness; of that only which one it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
     terms: String,
     asking: String,
+    /// Fingerprint of the certificate that was held.
+    held: Option<String>,
     failures: u32,
     last_error: Option<String>,
+    last_error_class: Option<Class>,
+    approach: Approach,
+    in_hand: Option<InHand>,
     pause: Pause,
-    chosen: Option<Chosen>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    chosen: Option<OffsetDateTime>,
+    renewal_info: Option<RenewalInfo>,
     ledger: Ledger,
     budget: ValidationBudget,
+    alerts: alert::Open,
 }
 
 /// What was being waited for.
@@ -32,21 +43,19 @@ enum Pause {
     /// A failed try.
     BackOff {
         #[serde(with = "time::serde::rfc3339")]
+        since: OffsetDateTime,
+        #[serde(with = "time::serde::rfc3339")]
         until: OffsetDateTime,
+        #[serde(default)]
+        reason: Reason,
     },
     /// A refusal.
     Refusal {
         #[serde(with = "time::serde::rfc3339")]
+        since: OffsetDateTime,
+        #[serde(with = "time::serde::rfc3339")]
         until: OffsetDateTime,
     },
-}
-
-/// The moment chosen for the renewal of one certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Chosen {
-    fingerprint: String,
-    #[serde(with = "time::serde::rfc3339")]
-    at: OffsetDateTime,
 }
 
 impl Lifecycle {
@@ -61,25 +70,50 @@ impl Lifecycle {
         (now, jitter): (OffsetDateTime, Jitter),
     ) -> Self {
         let same_terms = memory.terms == terms.name && memory.asking == terms.asking;
+        let same_held = held.as_ref().map(|held| &held.fingerprint) == memory.held.as_ref();
+        // Killed between the installation and its being written down: the try has succeeded.
+        let came_through = held.as_ref().is_some_and(|held| held.of_these_terms) && !same_held;
+        let goes_on = same_terms && !came_through;
+        let last_failure =
+            memory.last_error.map(|said| (memory.last_error_class.unwrap_or(Class::Fault), said));
         let mut lifecycle = Self {
             terms,
-            held,
+            held: None,
+            renewal_info: None,
             activity: Activity::Waiting { until: None },
             ports,
-            failures: if same_terms { memory.failures } else { 0 },
-            last_error: memory.last_error.filter(|_| same_terms),
+            failures: if goes_on { memory.failures } else { 0 },
+            last_failure: last_failure.filter(|_| goes_on),
+            approach: if goes_on { memory.approach } else { Approach::Straight },
+            in_hand: memory.in_hand.filter(|_| goes_on),
             ledger: memory.ledger,
             budget: memory.budget,
+            stand_in: None,
+            alerts: memory.alerts,
         };
+        if let Some(held) = held {
+            lifecycle.hold(now, held);
+        }
+        let about_the_same =
+            |info: &RenewalInfo, before: &RenewalInfo| info.certificate_id() == before.certificate_id();
+        if let Some((info, before)) = lifecycle.renewal_info.as_mut().zip(memory.renewal_info)
+            && about_the_same(info, &before)
+        {
+            *info = before;
+        }
         let waiting = lifecycle.waiting(now, jitter);
         lifecycle.activity = match memory.pause {
-            Pause::BackOff { until } if same_terms => Activity::BackingOff { until },
-            Pause::Refusal { until } if same_terms => Activity::Blocked { by: Obstacle::Refusal { until } },
-            Pause::Order if same_terms && lifecycle.obstacle(now).is_none() => {
+            Pause::BackOff { since, until, reason } if goes_on => {
+                Activity::BackingOff { since, until, reason }
+            }
+            Pause::Refusal { since, until } if goes_on => {
+                Activity::Blocked { by: Obstacle::Refusal { since, until } }
+            }
+            Pause::Order if goes_on && lifecycle.obstacle(now).is_none() => {
                 Activity::Waiting { until: Some(now) }
             }
             Pause::Renewal | Pause::Order | Pause::BackOff { .. } | Pause::Refusal { .. } => {
-                lifecycle.chosen_before(memory.chosen, waiting)
+                lifecycle.chosen_before(memory.chosen.filter(|_| same_held), waiting)
             }
         };
         lifecycle
@@ -88,42 +122,46 @@ impl Lifecycle {
     /// What to write down.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        let (pause, chosen_at) = match self.activity {
+        let (pause, chosen) = match self.activity {
             Activity::Waiting { until } => (Pause::Renewal, until),
             Activity::Renewing { .. } => (Pause::Order, None),
-            Activity::BackingOff { until } => (Pause::BackOff { until }, None),
+            Activity::BackingOff { since, until, reason } => (Pause::BackOff { since, until, reason }, None),
             Activity::Blocked { by } => match by {
-                Obstacle::Refusal { until } => (Pause::Refusal { until }, None),
+                Obstacle::Refusal { since, until } => (Pause::Refusal { since, until }, None),
                 Obstacle::Port | Obstacle::Governor { .. } => (Pause::Renewal, None),
             },
         };
-        let chosen = self
-            .held
-            .as_ref()
-            .zip(chosen_at)
-            .map(|(held, at)| Chosen { fingerprint: held.fingerprint.clone(), at });
         Memory {
             terms: self.terms.name.clone(),
             asking: self.terms.asking.clone(),
+            held: self.held.as_ref().map(|held| held.fingerprint.clone()),
             failures: self.failures,
-            last_error: self.last_error.clone(),
+            last_error: self.last_error().map(ToOwned::to_owned),
+            last_error_class: self.last_error_class(),
+            approach: self.approach,
+            in_hand: self.in_hand.clone(),
             pause,
             chosen,
+            renewal_info: self.renewal_info.clone(),
             ledger: self.ledger.clone(),
             budget: self.budget,
+            alerts: self.alerts.clone(),
         }
     }
 
     /// The moment chosen earlier for this certificate, unless the threshold has moved before it.
-    fn chosen_before(&self, chosen: Option<Chosen>, fresh: Activity) -> Activity {
+    fn chosen_before(&self, chosen: Option<OffsetDateTime>, fresh: Activity) -> Activity {
+        let in_the_window = self.renewal_info.as_ref().is_some_and(|info| info.moment().is_some());
         let Activity::Waiting { until: Some(_) } = fresh else {
             return fresh;
         };
-        let kept =
-            self.held.as_ref().filter(|held| held.of_these_terms).zip(chosen).filter(|(held, chosen)| {
-                chosen.fingerprint == held.fingerprint
-                    && chosen.at <= held.life.latest(self.terms.renew_threshold)
-            });
-        kept.map_or(fresh, |(_, chosen)| Activity::Waiting { until: Some(chosen.at) })
+        if in_the_window {
+            return fresh; // chosen earlier, too
+        }
+        let held = self.held.as_ref().filter(|held| held.of_these_terms);
+        let latest = held.map(|held| held.life.latest(self.terms.renew_threshold));
+        chosen
+            .filter(|at| latest.is_some_and(|latest| *at <= latest))
+            .map_or(fresh, |at| Activity::Waiting { until: Some(at) })
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::{Activity, Lifecycle};
+use super::{Activity, Lifecycle, Obstacle, Reason};
+use crate::policy::alert::{Situation, Trouble, Worth};
 
 /// What the certificate is worth: a function of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,31 @@ impl Lifecycle {
             Health::Missing if activity == Word::Renewing => Word::Renewing,
             Health::Missing => Word::Failed,
         }
+    }
+}
+
+impl Lifecycle {
+    /// As far as somebody may want to be told.
+    pub(super) fn situation(&self, now: OffsetDateTime) -> Situation {
+        let short = self.held.as_ref().is_none_or(|held| held.life.short_from() <= now);
+        let worth = match self.health(now) {
+            Health::Expired => Worth::Expired,
+            Health::Critical => Worth::Critical,
+            Health::Valid if !short => Worth::Good,
+            Health::Valid | Health::Missing => Worth::Short,
+        };
+        let expiry = self.held.as_ref().map(|held| held.life.not_after);
+        let trouble = match self.activity {
+            Activity::BackingOff { until, reason: Reason::Ca, .. }
+                if expiry.is_some_and(|expiry| now < expiry && expiry < until) =>
+            {
+                Trouble::LimitBeyondExpiry
+            }
+            Activity::Blocked { by: Obstacle::Port } => Trouble::Port,
+            Activity::BackingOff { .. } | Activity::Blocked { .. } => Trouble::Other,
+            Activity::Waiting { .. } | Activity::Renewing { .. } => Trouble::Nothing,
+        };
+        Situation { failures: self.failures, worth, trouble }
     }
 }
 

@@ -7,6 +7,9 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::*;
+use crate::policy::alert::Kind;
+use crate::policy::renewal_info::{Advice, Window};
+use crate::policy::schedule::Life;
 
 const DOCUMENT: &str = include_str!("../../../docs/lifecycle.md");
 const NOW: OffsetDateTime = datetime!(2026-03-01 00:00 UTC);
@@ -20,6 +23,7 @@ fn terms() -> Terms {
         auto_renew: true,
         renew_threshold: HOUR * 72,
         check_interval: HOUR * 6,
+        fallback: Fallback::SelfSigned,
     }
 }
 
@@ -33,14 +37,20 @@ fn held(health: Health) -> Option<Held> {
     };
     Some(Held {
         fingerprint: "f".to_owned(),
+        certificate_id: Some("aki.f".to_owned()),
         life: Life { not_before: NOW + left - HOUR * 160, not_after: NOW + left },
         of_these_terms: true,
     })
 }
 
+fn in_hand() -> Fate {
+    Fate::InHand { fingerprint: "new".to_owned() }
+}
+
 fn fresh() -> Held {
     Held {
         fingerprint: "new".to_owned(),
+        certificate_id: Some("aki.new".to_owned()),
         life: Life { not_before: NOW, not_after: NOW + HOUR * 160 },
         of_these_terms: true,
     }
@@ -50,11 +60,11 @@ fn activity(name: &str, until: OffsetDateTime) -> Activity {
     let blocked = |by| Activity::Blocked { by };
     match name {
         "waiting" => Activity::Waiting { until: Some(until) },
-        "renewing" => Activity::Renewing { since: NOW },
-        "backing off" => Activity::BackingOff { until },
+        "renewing" => Activity::Renewing { since: NOW, insistence: Insistence::Polite },
+        "backing off" => Activity::BackingOff { since: NOW, until, reason: Reason::Failure },
         "blocked by the port" => blocked(Obstacle::Port),
         "blocked by the governor" => blocked(Obstacle::Governor { until }),
-        "blocked by a refusal" => blocked(Obstacle::Refusal { until }),
+        "blocked by a refusal" => blocked(Obstacle::Refusal { since: NOW, until }),
         other => panic!("no activity is called {other:?}"),
     }
 }
@@ -83,30 +93,44 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
     let mut lifecycle = Lifecycle {
         terms: terms(),
         held: held(health),
+        renewal_info: (health != Health::Expired && health != Health::Missing)
+            .then(|| RenewalInfo::unasked("aki.f".to_owned(), NOW)),
         activity: activity(from, until),
         ports: if taken { Ports::Taken } else { Ports::Ours },
         failures: 0,
-        last_error: None,
+        last_failure: None,
+        approach: Approach::Straight,
+        in_hand: None,
         ledger: Ledger::default(),
         budget: ValidationBudget::default(),
+        stand_in: (health == Health::Expired).then_some(NOW + HOUR),
+        alerts: alert::Open::default(),
     };
+    lifecycle.alerts.see(NOW, lifecycle.situation(NOW));
     if conditions.contains(&"governor closed") {
-        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name));
+        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
+    }
+    if from == "blocked by the governor" && !due {
+        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
+        let until = lifecycle.ledger.closed_until(NOW, &terms().name, held(health).map(|held| held.life));
+        lifecycle.activity = Activity::Blocked { by: Obstacle::Governor { until: until.unwrap() } };
     }
     if conditions.contains(&"budget spent") {
         (0..5).for_each(|_| lifecycle.budget.spend(NOW));
     }
-    let failure = |disposition| Event::Failed(Failure { sentence: "no".to_owned(), disposition });
+    let failure =
+        |disposition| Event::Failed(Failure { class: Class::Ca, sentence: "no".to_owned(), disposition });
     let event = match event {
         "tick" => Event::Tick,
         "port taken" => Event::Ports(Ports::Taken),
         "port ours" => Event::Ports(Ports::Ours),
         "request" => Event::Requested(Insistence::Polite),
         "forced request" => Event::Requested(Insistence::Forced),
-        "issued" => Event::Issued,
+        "issued" => Event::Issued(in_hand()),
         "renewed" => Event::Renewed(fresh()),
         "failed" => failure(Disposition::Retry),
         "validation failed" => failure(Disposition::Validation),
+        "rehearsal failed" => failure(Disposition::Rehearsal),
         "rate limited" => failure(Disposition::RateLimited(None)),
         "told to wait" => failure(Disposition::NotBefore(NOW + HOUR * 2)),
         "refused" => failure(Disposition::Refused),
@@ -115,18 +139,34 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
     (lifecycle, event)
 }
 
+/// The actions of the renewal itself; the others have tests of their own.
 fn spelled(actions: &[Action]) -> String {
     let words: Vec<_> = actions
         .iter()
-        .map(|action| match action {
-            Action::Order => "order",
-            Action::Persist => "persist",
-            Action::Accept(Accepted::Began) => "accept",
-            Action::Accept(Accepted::Joined) => "join",
-            Action::Refuse(_) => "refuse",
+        .filter_map(|action| match action {
+            Action::Order(_) => Some("order"),
+            Action::Persist => Some("persist"),
+            Action::Accept(Accepted::Began) => Some("accept"),
+            Action::Accept(Accepted::Joined) => Some("join"),
+            Action::Refuse(_) => Some("refuse"),
+            Action::AskRenewalInfo | Action::StandIn | Action::Reinstate | Action::Tell(_) => None,
         })
         .collect();
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
+fn orders(actions: &[Action]) -> Vec<Approach> {
+    let orders = actions.iter().filter_map(|action| match action {
+        Action::Order(approach) => Some(*approach),
+        Action::AskRenewalInfo
+        | Action::StandIn
+        | Action::Reinstate
+        | Action::Persist
+        | Action::Tell(_)
+        | Action::Accept(_)
+        | Action::Refuse(_) => None,
+    });
+    orders.collect()
 }
 
 /// The rows of a table of the document, without its head.
@@ -195,13 +235,19 @@ fn a_refusal_of_a_request_says_when_it_would_be_met() {
         let actions = lifecycle.handle(NOW, event, Jitter::NONE);
         actions.into_iter().find_map(|action| match action {
             Action::Refuse(refusal) => Some(refusal),
-            Action::Order | Action::Persist | Action::Accept(_) => None,
+            Action::Order(_)
+            | Action::AskRenewalInfo
+            | Action::StandIn
+            | Action::Reinstate
+            | Action::Persist
+            | Action::Tell(_)
+            | Action::Accept(_) => None,
         })
     };
     let soon = NOW + HOUR;
     assert_eq!(refusal("backing off", "request"), Some(Refusal::BackOff(soon)));
     assert_eq!(refusal("blocked by a refusal", "request"), Some(Refusal::Refused(soon)));
-    assert_eq!(refusal("blocked by the governor", "request"), Some(Refusal::Governor(soon)));
+    assert_eq!(refusal("blocked by the governor", "request"), Some(Refusal::Governor(NOW + HOUR * 168)));
     assert_eq!(refusal("blocked by the port", "forced request"), Some(Refusal::Port));
     assert_eq!(
         refusal("waiting", "request, budget spent"),
@@ -209,8 +255,8 @@ fn a_refusal_of_a_request_says_when_it_would_be_met() {
     );
     assert_eq!(
         refusal("waiting", "request, governor closed"),
-        Some(Refusal::Governor(NOW + HOUR * 76)),
-        "when it becomes critical"
+        Some(Refusal::Governor(NOW + HOUR * 168)),
+        "when the first of the four is seven days old"
     );
 }
 
@@ -244,7 +290,7 @@ fn a_certificate_of_other_terms_is_replaced_at_once_and_held_until_then() {
         Memory::default(),
         (NOW, Jitter::NONE),
     );
-    assert_eq!(lifecycle.handle(NOW, Event::Tick, Jitter::NONE)[0], Action::Order);
+    assert_eq!(orders(&lifecycle.handle(NOW, Event::Tick, Jitter::NONE)), [Approach::Straight]);
     assert_eq!(lifecycle.held(), Some(&foreign));
 }
 
@@ -268,8 +314,39 @@ fn an_order_in_flight_is_taken_up_after_a_restart_unless_something_is_in_its_way
         let mut after = Lifecycle::restore(terms(), held, Ports::Ours, memory, (NOW, Jitter::NONE));
         after.handle(NOW, Event::Tick, Jitter::NONE)
     };
-    assert_eq!(restarted("tick, nothing due"), [Action::Order, Action::Persist]);
-    assert_eq!(restarted("tick, nothing due, governor closed"), []);
+    assert_eq!(orders(&restarted("tick, nothing due")), [Approach::Straight]);
+    assert_eq!(orders(&restarted("tick, nothing due, governor closed")), []);
+}
+
+#[test]
+fn a_renewal_that_was_killed_after_the_installation_is_not_made_again() {
+    let (mut lifecycle, failed) = situation(Health::Critical, "renewing", "failed");
+    lifecycle.handle(NOW, failed, Jitter::NONE);
+    lifecycle.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
+    assert!(lifecycle.renewing());
+    let now = (NOW + HOUR, Jitter::NONE);
+    let mut after = Lifecycle::restore(terms(), Some(fresh()), Ports::Ours, lifecycle.memory(), now);
+    assert_eq!(orders(&after.handle(NOW + HOUR, Event::Tick, Jitter::NONE)), []);
+    assert_eq!((after.failures(), after.word(NOW + HOUR)), (0, Word::Valid));
+    assert_eq!(after.next_renewal_at(), Some(NOW + HOUR * 80));
+}
+
+#[test]
+fn a_certificate_that_is_bought_is_installed_whatever_the_governor_says() {
+    for (fate, begins) in [(in_hand(), 1), (Fate::Useless, 0)] {
+        let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
+        (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
+        lifecycle.handle(NOW, Event::Issued(fate.clone()), Jitter::NONE);
+        lifecycle.handle(NOW, failed, Jitter::NONE);
+        let now = (NOW, Jitter::NONE);
+        let held = held(Health::Valid);
+        let mut after = Lifecycle::restore(terms(), held, Ports::Ours, lifecycle.memory(), now);
+        let later = after.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
+        assert_eq!(orders(&later).len(), begins, "{fate:?}");
+        let ledger = after.ledger.clone();
+        after.handle(NOW + HOUR, Event::Issued(in_hand()), Jitter::NONE);
+        assert_eq!(after.ledger == ledger, begins == 1, "fetched once more, it counts once: {fate:?}");
+    }
 }
 
 #[test]
@@ -277,13 +354,13 @@ fn without_auto_renew_only_a_request_begins_an_order() {
     let by_request = Terms { auto_renew: false, ..terms() };
     let mut lifecycle =
         Lifecycle::restore(by_request, None, Ports::Ours, Memory::default(), (NOW, Jitter::NONE));
-    assert_eq!(lifecycle.handle(NOW + HOUR * 999, Event::Tick, Jitter::NONE), []);
+    assert_eq!(orders(&lifecycle.handle(NOW + HOUR * 999, Event::Tick, Jitter::NONE)), []);
     let (_, request) = situation(Health::Missing, "waiting", "request");
-    assert_eq!(lifecycle.handle(NOW, request, Jitter::NONE)[0], Action::Order);
+    assert_eq!(orders(&lifecycle.handle(NOW, request, Jitter::NONE)), [Approach::Straight]);
     let (_, failed) = situation(Health::Missing, "renewing", "failed");
     lifecycle.handle(NOW, failed, Jitter::NONE);
     let after_the_pause = lifecycle.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
-    assert_eq!(after_the_pause, [Action::Persist]);
+    assert_eq!(orders(&after_the_pause), []);
     assert_eq!(lifecycle.activity(), Activity::Waiting { until: None });
     assert_eq!(lifecycle.word(NOW + HOUR), Word::Failed);
 }
@@ -291,8 +368,12 @@ fn without_auto_renew_only_a_request_begins_an_order() {
 #[test]
 fn a_clock_that_was_years_ahead_does_not_block_for_years() {
     let (mut lifecycle, tick) = situation(Health::Valid, "backing off", "tick, nothing due");
-    lifecycle.activity = Activity::BackingOff { until: NOW + HOUR * 24 * 3650 };
-    assert_eq!(lifecycle.handle(NOW, tick, Jitter::NONE)[0], Action::Order);
+    lifecycle.activity = Activity::BackingOff {
+        since: NOW + HOUR * 24 * 3650,
+        until: NOW + HOUR * 24 * 3651,
+        reason: Reason::Failure,
+    };
+    assert_eq!(orders(&lifecycle.handle(NOW, tick, Jitter::NONE)), [Approach::Straight]);
 }
 
 #[test]
@@ -306,4 +387,166 @@ fn the_next_wakeup_is_never_past_and_never_later_than_the_check_interval() {
             }
         }
     }
+}
+
+/// A lifecycle that holds a fresh certificate and has heard nothing of the CA's window yet.
+fn renewed() -> Lifecycle {
+    let mut lifecycle =
+        Lifecycle::restore(terms(), None, Ports::Ours, Memory::default(), (NOW, Jitter::NONE));
+    lifecycle.handle(NOW, Event::Tick, Jitter::NONE);
+    lifecycle.handle(NOW, Event::Issued(in_hand()), Jitter::NONE);
+    let actions = lifecycle.handle(NOW, Event::Renewed(fresh()), Jitter::NONE);
+    assert!(actions.contains(&Action::AskRenewalInfo), "right after the issuance");
+    lifecycle
+}
+
+fn advised(certificate_id: &str, from: u32, to: u32) -> Event {
+    let window = Window::new(NOW + HOUR * from, NOW + HOUR * to, fresh().life).unwrap();
+    Event::Advised {
+        certificate_id: certificate_id.to_owned(),
+        advice: Advice::Window(window),
+        retry_after: Some(HOUR * 6),
+    }
+}
+
+#[test]
+fn the_moment_lies_in_the_window_of_the_ca_and_is_not_chosen_twice() {
+    let mut lifecycle = renewed();
+    lifecycle.handle(NOW, advised("aki.new", 78, 82), Jitter::new(-1.0));
+    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 78));
+    lifecycle.handle(NOW, advised("aki.new", 78, 82), Jitter::new(0.5));
+    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 78));
+    let again =
+        Lifecycle::restore(terms(), Some(fresh()), Ports::Ours, lifecycle.memory(), (NOW, Jitter::new(0.3)));
+    assert_eq!(again.next_renewal_at(), Some(NOW + HOUR * 78), "over a restart");
+    assert_eq!(again.next_wakeup(NOW), NOW + HOUR * 6, "when the CA is asked again");
+    assert_eq!(again.next_wakeup(NOW + HOUR * 77), NOW + HOUR * 77, "the CA was not asked for long");
+}
+
+#[test]
+fn a_window_in_the_past_renews_at_once_and_a_late_one_does_not_pass_the_threshold() {
+    let mut lifecycle = renewed();
+    lifecycle.handle(NOW, advised("aki.new", 100, 120), Jitter::NONE);
+    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 88));
+    let incident = lifecycle.handle(NOW + HOUR * 3, advised("aki.new", 1, 2), Jitter::NONE);
+    assert_eq!(orders(&incident), [Approach::Straight]);
+}
+
+#[test]
+fn a_window_goes_with_its_certificate() {
+    let mut lifecycle = renewed();
+    lifecycle.handle(NOW, advised("aki.before", 0, 1), Jitter::NONE);
+    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 80), "another certificate's");
+    lifecycle.handle(NOW, advised("aki.new", 10, 11), Jitter::NONE);
+    let due = NOW + HOUR * 11;
+    assert_eq!(orders(&lifecycle.handle(due, Event::Tick, Jitter::NONE)).len(), 1);
+    let next = Held {
+        fingerprint: "next".to_owned(),
+        certificate_id: Some("aki.next".to_owned()),
+        life: Life { not_before: due, not_after: due + HOUR * 160 },
+        of_these_terms: true,
+    };
+    assert_eq!(orders(&lifecycle.handle(due, Event::Renewed(next.clone()), Jitter::NONE)), []);
+    assert_eq!(lifecycle.next_renewal_at(), Some(due + HOUR * 80));
+    let stale = lifecycle.handle(due, advised("aki.new", 10, 11), Jitter::NONE);
+    assert_eq!(orders(&stale), [], "an answer that came late");
+    assert_eq!(lifecycle.replaces(due), Some("aki.next"));
+    assert_eq!(lifecycle.replaces(due + HOUR * 160), None, "what has expired is replaced by nothing");
+}
+
+#[test]
+fn the_ca_is_asked_for_its_window_when_it_said_so_and_hourly_while_it_is_silent() {
+    let mut lifecycle = renewed();
+    let asks = |lifecycle: &mut Lifecycle, at| {
+        lifecycle.handle(at, Event::Tick, Jitter::NONE).contains(&Action::AskRenewalInfo)
+    };
+    assert!(!asks(&mut lifecycle, NOW + HOUR / 2), "it is being asked");
+    assert!(asks(&mut lifecycle, NOW + HOUR), "it did not answer");
+    lifecycle.handle(NOW + HOUR, advised("aki.new", 78, 82), Jitter::NONE);
+    assert!(!asks(&mut lifecycle, NOW + HOUR * 6));
+    assert_eq!(lifecycle.next_wakeup(NOW + HOUR * 6), NOW + HOUR * 7);
+    assert!(asks(&mut lifecycle, NOW + HOUR * 7));
+}
+
+#[test]
+fn after_a_failed_validation_the_next_try_is_rehearsed_until_one_succeeds() {
+    let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "validation failed");
+    lifecycle.handle(NOW, failed, Jitter::NONE);
+    let mut again = Lifecycle::restore(
+        terms(),
+        held(Health::Valid),
+        Ports::Ours,
+        lifecycle.memory(),
+        (NOW, Jitter::NONE),
+    );
+    let next = again.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
+    assert_eq!(orders(&next), [Approach::Rehearsed]);
+    let (_, rehearsal_failed) = situation(Health::Valid, "renewing", "rehearsal failed");
+    let budget = again.budget;
+    again.handle(NOW + HOUR, rehearsal_failed, Jitter::NONE);
+    assert_eq!((again.failures(), again.budget), (2, budget), "it counts, and costs nothing");
+    let forced = again.handle(NOW + HOUR, Event::Requested(Insistence::Forced), Jitter::NONE);
+    assert_eq!(orders(&forced), [Approach::Straight]);
+    again.handle(NOW + HOUR, Event::Renewed(fresh()), Jitter::NONE);
+    assert_eq!(orders(&again.handle(NOW + HOUR * 99, Event::Tick, Jitter::NONE)), [Approach::Straight]);
+}
+
+#[test]
+fn what_the_configuration_forbids_waits_until_it_is_critical_and_is_then_asked_daily() {
+    let (mut lifecycle, refused) = situation(Health::Valid, "renewing", "refused");
+    lifecycle.handle(NOW, refused.clone(), Jitter::NONE);
+    let critical = NOW + HOUR * 76;
+    assert_eq!(lifecycle.next_renewal_at(), Some(critical));
+    assert_eq!(orders(&lifecycle.handle(critical, Event::Tick, Jitter::NONE)).len(), 1);
+    lifecycle.handle(critical, refused, Jitter::NONE);
+    assert_eq!(lifecycle.next_renewal_at(), Some(critical + HOUR * 24));
+    let corrected = Terms { asking: "another".to_owned(), ..terms() };
+    let mut corrected = Lifecycle::restore(
+        corrected,
+        held(Health::Valid),
+        Ports::Ours,
+        lifecycle.memory(),
+        (critical, Jitter::NONE),
+    );
+    assert_eq!(orders(&corrected.handle(critical, Event::Tick, Jitter::NONE)).len(), 1);
+}
+
+#[test]
+fn a_leaf_of_the_local_ca_stands_in_for_what_has_expired() {
+    let (mut lifecycle, tick) = situation(Health::Critical, "backing off", "tick, nothing due");
+    let expiry = NOW + HOUR;
+    assert!(!lifecycle.handle(NOW, tick.clone(), Jitter::NONE).contains(&Action::StandIn));
+    assert_eq!(lifecycle.next_wakeup(NOW), expiry);
+    assert!(lifecycle.handle(expiry, tick.clone(), Jitter::NONE).contains(&Action::StandIn));
+    assert!(lifecycle.handle(expiry, tick.clone(), Jitter::NONE).contains(&Action::StandIn), "not done yet");
+    let until = expiry + HOUR * 48;
+    lifecycle.handle(expiry, Event::StoodIn { until }, Jitter::NONE);
+    assert!(!lifecycle.handle(expiry, tick.clone(), Jitter::NONE).contains(&Action::StandIn));
+    assert_eq!(lifecycle.word(expiry), Word::Expired, "whatever is served");
+    assert!(lifecycle.handle(until, tick.clone(), Jitter::NONE).contains(&Action::StandIn), "a fresh one");
+    assert!(
+        lifecycle.handle(NOW, tick.clone(), Jitter::NONE).contains(&Action::Reinstate),
+        "the clock went back"
+    );
+    lifecycle.handle(NOW, Event::Reinstated, Jitter::NONE);
+    assert!(!lifecycle.handle(NOW, tick.clone(), Jitter::NONE).contains(&Action::Reinstate));
+
+    lifecycle.terms.fallback = Fallback::Expired;
+    assert!(!lifecycle.handle(expiry, tick, Jitter::NONE).contains(&Action::StandIn));
+}
+
+#[test]
+fn a_limit_beyond_expiry_is_told_and_an_ordinary_pause_is_not() {
+    let told = |disposition| {
+        let (mut lifecycle, _) = situation(Health::Valid, "renewing", "failed");
+        let failure = Failure { class: Class::RateLimit, sentence: "no".to_owned(), disposition };
+        let actions = lifecycle.handle(NOW, Event::Failed(failure), Jitter::NONE);
+        actions
+            .into_iter()
+            .any(|action| matches!(action, Action::Tell(alert) if alert.kind == Kind::RateLimited))
+    };
+    assert!(told(Disposition::RateLimited(Some(NOW + HOUR * 101))));
+    assert!(!told(Disposition::RateLimited(Some(NOW + HOUR * 99))));
+    assert!(told(Disposition::NotBefore(NOW + HOUR * 101)));
+    assert!(!told(Disposition::Retry));
 }

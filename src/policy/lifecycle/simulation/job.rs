@@ -1,0 +1,192 @@
+//! The order in flight, step by step as the driver and the ACME client take them; killed between any two.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::ca::{Certificate, Order, Overdrawn};
+use super::world::{Misfortune, World, held};
+use super::{DAY, HOUR, MINUTE};
+use crate::policy::failure::{Approach, Class, Disposition, Failure};
+use crate::policy::lifecycle::{Event, Fate, Insistence};
+use crate::policy::schedule::{CLOCK_TOLERANCE, ORDER_LIFE};
+
+#[derive(Clone, Copy)]
+pub(super) struct Job {
+    step: Step,
+    pub(super) at: OffsetDateTime,
+    approach: Approach,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Begin,
+    Keep(u32),
+    Validate(u32),
+    Finalize(u32),
+    Install(Certificate),
+    Forget(Certificate),
+}
+
+enum Outcome {
+    Next(Step),
+    Issued(Certificate),
+    Renewed(Certificate),
+    Failed(Class, Disposition),
+}
+
+impl Job {
+    pub(super) fn begin(now: OffsetDateTime, approach: Approach) -> Self {
+        Self { step: Step::Begin, at: now, approach }
+    }
+}
+
+impl World {
+    /// What of the order in flight can be done now.
+    pub(super) fn work(&mut self) {
+        if self.running && self.misfortune == Misfortune::Impatience && self.one_in(40) {
+            self.excuse();
+            self.happens(Event::Requested(Insistence::Forced));
+        }
+        while let Some(job) = self.job.filter(|job| self.running && job.at <= self.now) {
+            if self.one_in(60) {
+                return self.crash();
+            }
+            let pause = self.up_to(Duration::from_secs(8)).min(self.life / 500);
+            let at = self.now + pause;
+            match self.step(job) {
+                Outcome::Next(step) => self.job = Some(Job { step, at, ..job }),
+                Outcome::Issued(certificate) => {
+                    let fingerprint = certificate.serial.to_string();
+                    self.happens(Event::Issued(Fate::InHand { fingerprint }));
+                    if self.running {
+                        self.job = Some(Job { step: Step::Install(certificate), at, ..job });
+                    }
+                }
+                Outcome::Renewed(certificate) => {
+                    self.job = None;
+                    self.note(&format!("renewed, until {}", certificate.life.not_after));
+                    self.happens(Event::Renewed(held(certificate)));
+                }
+                Outcome::Failed(class, disposition) => {
+                    self.job = None;
+                    self.note(&format!("failed: {class:?} {disposition:?}"));
+                    let sentence = "misfortune".to_owned();
+                    self.happens(Event::Failed(Failure { class, sentence, disposition }));
+                }
+            }
+        }
+    }
+
+    /// Our own limits do not hold for a week: somebody insisted, or the state was lost.
+    pub(super) fn excuse(&mut self) {
+        self.excused_until = self.now + DAY * 7;
+    }
+
+    fn step(&mut self, job: Job) -> Outcome {
+        match job.step {
+            Step::Begin => self.begin(job.approach),
+            Step::Keep(id) => {
+                self.disk.pending = Some((id, self.believed()));
+                Outcome::Next(Step::Validate(id))
+            }
+            Step::Validate(id) => self.validate(id),
+            Step::Finalize(id) => self.finalize(id),
+            Step::Install(certificate) => {
+                self.disk.live = Some(certificate);
+                self.disk.stand_in = None;
+                Outcome::Next(Step::Forget(certificate))
+            }
+            Step::Forget(certificate) => {
+                self.disk.pending = None;
+                Outcome::Renewed(certificate)
+            }
+        }
+    }
+
+    fn begin(&mut self, approach: Approach) -> Outcome {
+        let end = self.misfortune_until;
+        let answer = match self.misfortune {
+            Misfortune::CaDown => Some((Class::Network, Disposition::Retry)),
+            Misfortune::CaBusy => {
+                let at = self.now + self.up_to(HOUR * 3);
+                Some((Class::Ca, Disposition::NotBefore(at)))
+            }
+            Misfortune::RateLimited => Some((Class::RateLimit, Disposition::RateLimited(Some(end)))),
+            Misfortune::Clock if self.clock.unsigned_abs() > CLOCK_TOLERANCE => {
+                Some((Class::Clock, Disposition::Retry))
+            }
+            Misfortune::Unreachable if approach == Approach::Rehearsed => {
+                Some((Class::Validation, Disposition::Rehearsal))
+            }
+            Misfortune::PortTaken if !self.is_excused() => panic!("an order while the port is taken"),
+            Misfortune::PortTaken
+            | Misfortune::Clock
+            | Misfortune::None
+            | Misfortune::Unreachable
+            | Misfortune::Stalled
+            | Misfortune::Impatience => None,
+        };
+        if let Some((class, disposition)) = answer {
+            return Outcome::Failed(class, disposition);
+        }
+        let installed = self.disk.live.map(Order::Issued);
+        let of_use = |(id, placed_at): &(u32, OffsetDateTime)| {
+            let order = self.ca.orders.get(id).copied();
+            *placed_at + ORDER_LIFE > self.believed() && order != installed && order != Some(Order::Invalid)
+        };
+        match self.disk.pending.filter(of_use) {
+            Some((id, _)) => Outcome::Next(Step::Validate(id)),
+            None => Outcome::Next(Step::Keep(self.ca.place())),
+        }
+    }
+
+    fn validate(&mut self, id: u32) -> Outcome {
+        let unreachable = matches!(self.misfortune, Misfortune::Unreachable | Misfortune::PortTaken);
+        match (self.misfortune, self.ca.orders[&id]) {
+            (Misfortune::CaDown, _) => Outcome::Failed(Class::Network, Disposition::Retry),
+            (Misfortune::Stalled, _) => self.stall(),
+            (_, Order::Pending) if unreachable => match self.ca.fail_validation(self.now, id) {
+                Ok(()) => {
+                    self.disk.pending = None;
+                    Outcome::Failed(Class::Validation, Disposition::Validation)
+                }
+                Err(overdrawn) => self.limited(overdrawn),
+            },
+            (_, Order::Pending) => {
+                self.ca.validate(id);
+                self.disk.pending = Some((id, self.believed())); // the CA keeps what is finalized
+                Outcome::Next(Step::Finalize(id))
+            }
+            (_, Order::Ready | Order::Issued(_)) => Outcome::Next(Step::Finalize(id)),
+            (_, Order::Invalid) => panic!("an invalid order is not taken up"),
+        }
+    }
+
+    fn finalize(&mut self, id: u32) -> Outcome {
+        match (self.misfortune, self.ca.orders[&id]) {
+            (Misfortune::CaDown, _) => Outcome::Failed(Class::Network, Disposition::Retry),
+            (Misfortune::Stalled, _) => self.stall(),
+            (_, Order::Issued(certificate)) => Outcome::Issued(certificate),
+            // Issued, and killed before the download: the order is resumed.
+            _ => match self.ca.issue(self.now, id) {
+                Ok(_) => Outcome::Next(Step::Finalize(id)),
+                Err(overdrawn) => self.limited(overdrawn),
+            },
+        }
+    }
+
+    fn stall(&mut self) -> Outcome {
+        self.now += MINUTE.min(self.life / 500);
+        Outcome::Failed(Class::Ca, Disposition::Retry)
+    }
+
+    fn limited(&mut self, overdrawn: Overdrawn) -> Outcome {
+        assert!(self.is_excused(), "a limit of the CA is overdrawn");
+        Outcome::Failed(Class::RateLimit, Disposition::RateLimited(Some(overdrawn.until)))
+    }
+
+    pub(super) fn is_excused(&self) -> bool {
+        self.now < self.excused_until
+    }
+}

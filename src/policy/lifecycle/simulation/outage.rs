@@ -1,0 +1,59 @@
+//! What the administrator hears while the CA is away for seven days; `docs/runbook.md` shows it as it is generated here.
+
+use std::fmt::Write as _;
+
+use super::*;
+use crate::policy::alert::Edge;
+
+const RUNBOOK: &str = include_str!("../../../../docs/runbook.md");
+const FENCE: &str = "```";
+
+/// The story as a text: hours since the CA went away, and what was said or done.
+fn story() -> String {
+    let mut world = undisturbed(SHORTLIVED, HOUR * 70);
+    let gone = world.now;
+    world.befalls(Misfortune::CaDown, DAY * 7);
+    world.live_until(gone + DAY * 7);
+    let tries_in_vain = world.tries.iter().filter(|at| **at >= gone).count();
+    world.befalls(Misfortune::None, DAY * 2);
+    world.live_until(gone + DAY * 8);
+
+    let first = *world.tries.iter().find(|at| **at >= gone).unwrap();
+    let mut lines = vec![
+        (gone, "the CA is gone".to_owned()),
+        (first, "the renewal is due; the first try fails".to_owned()),
+    ];
+    for (at, alert) in &world.alerts {
+        let again = if alert.edge == Edge::Reminder { " (reminder)" } else { "" };
+        let severity = format!("{:?}", alert.kind.severity()).to_uppercase();
+        lines.push((*at, format!("{severity} {}{again}: {}", alert.kind, alert.kind.sentence())));
+    }
+    lines.push((gone + DAY * 7, format!("the CA is back, after {tries_in_vain} tries in vain")));
+    lines.sort_by_key(|(at, _)| *at);
+    lines.iter().fold(String::new(), |mut text, (at, line)| {
+        let minutes = (*at - gone).whole_minutes();
+        writeln!(text, "{:>4} h {:02} min  {line}", minutes / 60, minutes % 60).unwrap();
+        text
+    })
+}
+
+#[test]
+fn the_runbook_tells_the_story_of_seven_days_without_a_ca_as_it_is() {
+    let (_, rest) = RUNBOOK.split_once("<!-- generated: seven days without the CA -->\n").unwrap();
+    let told = rest.split(FENCE).nth(1).unwrap().trim_start_matches("text\n");
+    let story = story();
+    assert_eq!(told, story, "the story is now:\n{story}");
+}
+
+#[test]
+fn seven_days_without_a_ca_are_asked_sparingly_and_to_the_end() {
+    let mut world = undisturbed(SHORTLIVED, HOUR * 70);
+    let before = world.tries.len();
+    world.befalls(Misfortune::CaDown, DAY * 7);
+    world.live_until(BEGIN + HOUR * 70 + DAY * 7);
+    let tries = world.tries.len() - before;
+    assert!((12..24 * 7).contains(&tries), "{tries} tries");
+    assert_eq!(world.lifecycle.health(world.now), Health::Expired);
+    let last = *world.tries.last().unwrap();
+    assert!(world.now - last < HOUR * 2, "it went on asking");
+}
