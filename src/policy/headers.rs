@@ -91,6 +91,27 @@ pub fn response(incoming: HeaderMap, websocket: bool) -> HeaderMap {
     outgoing
 }
 
+/// How a message says that its body is coded for the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Not at all.
+    None,
+    /// `chunked`, once, and nothing else.
+    Chunked,
+    /// What we do not undo.
+    Other,
+}
+
+/// The transfer coding of a message (RFC 9112 section 6.1).
+#[must_use]
+pub fn transfer_coding(headers: &HeaderMap) -> Coding {
+    let Some(coding) = headers.get(header::TRANSFER_ENCODING) else {
+        return Coding::None;
+    };
+    let one = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_none();
+    if one && coding.as_bytes().eq_ignore_ascii_case(b"chunked") { Coding::Chunked } else { Coding::Other }
+}
+
 /// Whether the fields ask for a WebSocket: `Connection: upgrade` and `Upgrade: websocket` alone (RFC 6455 section 4.1).
 #[must_use]
 pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
