@@ -126,3 +126,23 @@ fn responses() -> Vec<Row> {
         ),
     ]
 }
+
+/// What a peer says that is among `trusted_proxies`.
+pub fn from_a_trusted_peer() -> Vec<Row> {
+    vec![
+        becomes("it says nothing", "", "{door}"),
+        becomes(
+            "what it says of the visitor is kept, and its own address added",
+            "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: i\r\n\
+             X-Real-IP: 192.0.2.1\r\nX-A: 1\r\n",
+            "X-Forwarded-For: 192.0.2.1, 192.0.2.2, 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: i\r\n\
+             X-Real-IP: 192.0.2.1\r\nX-A: 1\r\n",
+        ),
+        becomes("but not Forwarded, which is not kept up to date", "Forwarded: for=192.0.2.1\r\n", "{door}"),
+        becomes(
+            "and what Connection names is not for the panel even so",
+            "Connection: X-Real-IP\r\nX-Real-IP: 192.0.2.1\r\n",
+            "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Host: h\r\nX-Real-IP: 127.0.0.1\r\n",
+        ),
+    ]
+}

@@ -7,10 +7,12 @@ mod faults;
 mod fields;
 mod framing;
 mod heads;
+mod lasting;
 mod targets;
 mod transcript;
 mod tunnels;
 
+use crate::support::doorman::Settings;
 use transcript::{Bench, Row};
 
 #[tokio::test]
@@ -51,6 +53,13 @@ async fn nobody_is_told_to_go_on_before_the_panel_says_so() {
 #[tokio::test]
 async fn websockets_pass_and_no_other_upgrade_does() {
     on_both(tunnels::rows).await;
+}
+
+#[tokio::test]
+async fn trusted_proxies_are_believed() {
+    let trusting = |settings: Settings| settings.set("http", "trusted_proxies", vec!["127.0.0.1"]);
+    Bench::http(trusting).await.hold(fields::from_a_trusted_peer()).await;
+    Bench::https(trusting).await.hold(fields::from_a_trusted_peer()).await;
 }
 
 /// Every row, over plain HTTP and over TLS.
