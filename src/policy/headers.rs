@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -19,7 +20,8 @@ const ADDED: usize = 6;
 pub struct Origin<'a> {
     /// The client's address, as the socket shows it.
     pub peer: &'a HeaderValue,
-    /// The host that was asked for: the `Host` field, or the authority of the target. `None` only with HTTP/1.0.
+    /// The host that was asked for: the `Host` field, or the authority of the target. `None` only with HTTP/1.0; the
+    /// upstream, which is spoken to in HTTP/1.1, is then told an empty one (RFC 9112 section 3.2).
     pub host: Option<&'a HeaderValue>,
     /// The request came over TLS that we terminated.
     pub secure: bool,
@@ -44,11 +46,9 @@ pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
         return incoming; // nothing to drop, and so nothing to build
     }
     let nominated = Nominated::of(&incoming);
-    let trailers = asks_for_trailers(&incoming);
+    let trailers = !origin.websocket && asks_for_trailers(&incoming);
     let mut outgoing = HeaderMap::with_capacity(incoming.len() + ADDED);
-    if let Some(host) = origin.host {
-        outgoing.insert(header::HOST, host.clone());
-    }
+    outgoing.insert(header::HOST, origin.host.cloned().unwrap_or(HeaderValue::from_static("")));
     for_each_field(incoming, |name, value| {
         let dropped = name == header::HOST
             || is_hop_by_hop(&name)
@@ -71,18 +71,42 @@ pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
     outgoing
 }
 
+/// A response whose end could be found in two places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("its answer could end in more than one place")]
+pub struct Ambiguous;
+
 /// The fields of a response as they go to the client: without the hop-by-hop ones. `websocket` keeps the handshake.
-#[must_use]
-pub fn response(mut incoming: HeaderMap, websocket: bool) -> HeaderMap {
-    if !websocket {
-        match HopByHop::of(&incoming) {
-            HopByHop::None => return incoming,
-            HopByHop::KeepAliveLast => {
-                incoming.remove(header::CONNECTION);
-                return incoming;
+///
+/// # Errors
+/// A transfer coding other than one `chunked`, a length beside one, or several lengths (RFC 9112 section 6.3).
+pub fn response(mut incoming: HeaderMap, websocket: bool) -> Result<HeaderMap, Ambiguous> {
+    let (mut hop_by_hop, mut last, mut lengths) = (0, None, 0);
+    for (index, (name, value)) in incoming.iter().enumerate() {
+        if name == header::CONTENT_LENGTH {
+            lengths += 1;
+            if lengths > 1 || !value.as_bytes().iter().all(u8::is_ascii_digit) {
+                return Err(Ambiguous);
             }
-            HopByHop::Some => {}
+        } else if is_hop_by_hop(name) {
+            hop_by_hop += 1;
+            last = (index + 1 == incoming.len()).then_some(name);
         }
+    }
+    if hop_by_hop == 0 && !websocket {
+        return Ok(incoming); // nothing to drop, and so nothing to build
+    }
+    let persistent = hop_by_hop == 1
+        && last == Some(&header::CONNECTION)
+        && tokens(&incoming, &header::CONNECTION).all(is_connection_option);
+    if persistent && !websocket {
+        incoming.remove(header::CONNECTION); // as the last it leaves the others in their order
+        return Ok(incoming);
+    }
+    match transfer_coding(&incoming) {
+        Coding::None => {}
+        Coding::Chunked if lengths == 0 => {}
+        Coding::Chunked | Coding::Other => return Err(Ambiguous),
     }
     let nominated = Nominated::of(&incoming);
     let mut outgoing = HeaderMap::with_capacity(incoming.len() + 2);
@@ -95,38 +119,48 @@ pub fn response(mut incoming: HeaderMap, websocket: bool) -> HeaderMap {
         outgoing.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         outgoing.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
+    Ok(outgoing)
+}
+
+/// The trailers of a message as they go on, in either direction: without what only a head may say (RFC 9110 section
+/// 6.5.1).
+#[must_use]
+pub fn trailers(incoming: HeaderMap) -> HeaderMap {
+    let mut outgoing = HeaderMap::with_capacity(incoming.len());
+    for_each_field(incoming, |name, value| {
+        let of_the_head = name == header::HOST || name == header::CONTENT_LENGTH;
+        if !of_the_head && !is_hop_by_hop(&name) && !is_claim_about_client(&name) {
+            outgoing.append(name, value);
+        }
+    });
     outgoing
 }
 
-/// Which hop-by-hop fields a response has: most have none, or say `Connection: keep-alive` at the end, and need not be
-/// built anew.
-enum HopByHop {
+/// How a message says that its body is coded for the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Not at all.
     None,
-    /// One `Connection` line without a field's name. As it is the last, to remove it leaves the order of the others.
-    KeepAliveLast,
-    Some,
+    /// `chunked`, once, and nothing else.
+    Chunked,
+    /// What we do not undo.
+    Other,
 }
 
-impl HopByHop {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut found = headers.keys().enumerate().filter(|(_, name)| is_hop_by_hop(name));
-        match (found.next(), found.next()) {
-            (None, _) => Self::None,
-            (Some((index, name)), None)
-                if name == header::CONNECTION
-                    && index + 1 == headers.keys_len()
-                    && tokens(headers, &header::CONNECTION).all(is_connection_option) =>
-            {
-                Self::KeepAliveLast
-            }
-            (Some(_), _) => Self::Some,
-        }
-    }
-}
-
-/// Whether the fields ask for a WebSocket: `Connection: upgrade` and `Upgrade: websocket` alone (RFC 6455 section 4.1).
+/// The transfer coding of a message (RFC 9112 section 6.1).
 #[must_use]
-pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
+pub fn transfer_coding(headers: &HeaderMap) -> Coding {
+    let Some(coding) = headers.get(header::TRANSFER_ENCODING) else {
+        return Coding::None;
+    };
+    let one = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_none();
+    if one && coding.as_bytes().eq_ignore_ascii_case(b"chunked") { Coding::Chunked } else { Coding::Other }
+}
+
+/// Whether the fields ask for a WebSocket, or agree to one: `Connection: upgrade` and `Upgrade: websocket` alone
+/// (RFC 6455 sections 4.1 and 4.2.2).
+#[must_use]
+pub fn is_websocket(headers: &HeaderMap) -> bool {
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let (Some(protocol), None) = (upgrades.next(), upgrades.next()) else {
         return false;
@@ -321,7 +355,13 @@ mod tests {
         let outgoing = request(incoming, ORIGIN);
         assert_eq!(
             shown(&outgoing),
-            ["x-three: 3", "content-length: 0", "x-forwarded-for: 198.51.100.7", "x-forwarded-proto: http"]
+            [
+                "host: ",
+                "x-three: 3",
+                "content-length: 0",
+                "x-forwarded-for: 198.51.100.7",
+                "x-forwarded-proto: http"
+            ]
         );
     }
 
@@ -378,10 +418,10 @@ mod tests {
             ("upgrade", "WebSocket"),
             ("x-gone", "1"),
         ]);
-        assert!(asks_for_websocket(&incoming));
+        assert!(is_websocket(&incoming));
         let outgoing = request(incoming, Origin { websocket: true, ..ORIGIN });
         assert_eq!(
-            shown(&outgoing),
+            shown(&outgoing)[1..],
             [
                 "connection: Upgrade",
                 "upgrade: websocket",
@@ -389,9 +429,9 @@ mod tests {
                 "x-forwarded-proto: http"
             ]
         );
-        assert!(!asks_for_websocket(&fields(&[("connection", "upgrade"), ("upgrade", "h2c")])));
-        assert!(!asks_for_websocket(&fields(&[("connection", "close"), ("upgrade", "websocket")])));
-        assert!(!asks_for_websocket(&fields(&[
+        assert!(!is_websocket(&fields(&[("connection", "upgrade"), ("upgrade", "h2c")])));
+        assert!(!is_websocket(&fields(&[("connection", "close"), ("upgrade", "websocket")])));
+        assert!(!is_websocket(&fields(&[
             ("connection", "upgrade"),
             ("upgrade", "websocket"),
             ("upgrade", "h2c")
@@ -416,11 +456,42 @@ mod tests {
     fn a_response_without_hop_by_hop_fields_passes_as_it_is() {
         let incoming =
             fields(&[("server", "panel"), ("date", "d"), ("set-cookie", "a"), ("set-cookie", "b")]);
-        assert_eq!(response(incoming.clone(), false), incoming);
+        assert_eq!(response(incoming.clone(), false), Ok(incoming));
         let outgoing = response(
             fields(&[("connection", "x-a"), ("x-a", "1"), ("x-b", "2"), ("keep-alive", "1")]),
             false,
         );
-        assert_eq!(shown(&outgoing), ["x-b: 2"]);
+        assert_eq!(shown(&outgoing.unwrap()), ["x-b: 2"]);
+    }
+
+    #[test]
+    fn a_response_ends_in_one_place() {
+        let ends = |lines: &[(&'static str, &'static str)]| response(fields(lines), false).is_ok();
+        assert!(ends(&[("content-length", "5")]));
+        assert!(ends(&[("transfer-encoding", "Chunked")]));
+        for lines in [
+            &[("content-length", "5"), ("content-length", "5")][..],
+            &[("content-length", "5, 5")],
+            &[("content-length", "+5")],
+            &[("transfer-encoding", "chunked"), ("content-length", "5")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "identity")],
+        ] {
+            assert!(!ends(lines), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_neither_frame_nor_route_nor_vouch() {
+        let incoming = fields(&[
+            ("content-length", "1"),
+            ("x-sum", "1"),
+            ("host", "h"),
+            ("connection", "close"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-sum", "2"),
+        ]);
+        assert_eq!(shown(&trailers(incoming)), ["x-sum: 1", "x-sum: 2"]);
     }
 }

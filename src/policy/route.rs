@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::Uri;
 use http::{Method, StatusCode, Version};
 
+use super::headers::{self, Coding};
 use crate::config::AllowPaths;
 
 /// Where the CA asks for HTTP-01 tokens (RFC 8555 section 8.3).
@@ -33,7 +34,7 @@ pub fn is_token(token: &str) -> bool {
 pub enum Refusal {
     /// No `Host`, more than one, or one that is not a host (RFC 9112 section 3.2).
     Host,
-    /// A target that no origin server has, such as `CONNECT`'s.
+    /// A target that no origin server has, such as `CONNECT`'s (RFC 9112 section 3.2).
     Target,
     /// A transfer coding other than one `chunked`.
     TransferCoding,
@@ -58,12 +59,15 @@ impl Refusal {
         }
     }
 
-    /// Whether the rest of the connection can be trusted to be requests: after a doubtful framing it cannot.
+    /// Whether the rest of the connection can be trusted to be requests: after a doubtful framing it cannot, nor while the
+    /// client may or may not send the body that it asked about.
     #[must_use]
     pub fn ends_connection(self) -> bool {
         match self {
-            Self::Host | Self::Target | Self::TransferCoding | Self::TargetTooLong => true,
-            Self::Expectation | Self::Path => false,
+            Self::Host | Self::Target | Self::TransferCoding | Self::TargetTooLong | Self::Expectation => {
+                true
+            }
+            Self::Path => false,
         }
     }
 }
@@ -86,21 +90,16 @@ pub struct Head<'a> {
 /// # Errors
 /// The first rule that the head breaks.
 pub fn admit(head: Head<'_>, max_uri_bytes: usize) -> Result<Option<HeaderValue>, Refusal> {
-    if *head.method == Method::CONNECT {
+    if !is_servable(head) {
         return Err(Refusal::Target);
     }
     if target_length(head.uri) > max_uri_bytes {
         return Err(Refusal::TargetTooLong);
     }
-    if let Some(coding) = head.headers.get(header::TRANSFER_ENCODING) {
-        let one = head.headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_none();
-        if !one || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Err(Refusal::TransferCoding);
-        }
+    if headers::transfer_coding(head.headers) == Coding::Other {
+        return Err(Refusal::TransferCoding);
     }
-    if let Some(expectation) = head.headers.get(header::EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
+    if head.version != Version::HTTP_10 && expects_the_unknown(head.headers) {
         return Err(Refusal::Expectation);
     }
     host(head)
@@ -127,6 +126,22 @@ pub fn allow(path: &str, base_path: &str, allowed: &AllowPaths) -> Result<(), Re
     if listed { Ok(()) } else { Err(Refusal::Path) }
 }
 
+/// Origin form, absolute form of a scheme that is served here, or `OPTIONS *` (RFC 9112 section 3.2).
+fn is_servable(head: Head<'_>) -> bool {
+    match (head.uri.scheme_str(), head.uri.authority()) {
+        (_, _) if *head.method == Method::CONNECT => false,
+        (None, None) => head.uri.path() != "*" || *head.method == Method::OPTIONS,
+        (Some(scheme), Some(_)) => matches!(scheme, "http" | "https"),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// HTTP/1.0 has no expectations, and whoever sends one is not to be disappointed (RFC 9110 section 10.1.1).
+fn expects_the_unknown(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::EXPECT).iter();
+    lines.any(|line| !line.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// Bytes of the target as it came.
 fn target_length(uri: &Uri) -> usize {
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + 3);
@@ -134,7 +149,8 @@ fn target_length(uri: &Uri) -> usize {
     scheme + authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// The authority of the target wins over `Host` (RFC 9112 section 3.2.2), but `Host` must be right all the same.
+/// The authority of the target wins over `Host` (RFC 9112 section 3.2.2), but `Host` must be right all the same, and with
+/// HTTP/2 the same (RFC 9113 section 8.3.1).
 fn host(head: Head<'_>) -> Result<Option<HeaderValue>, Refusal> {
     let mut lines = head.headers.get_all(header::HOST).iter();
     let line = lines.next();
@@ -151,6 +167,9 @@ fn host(head: Head<'_>) -> Result<Option<HeaderValue>, Refusal> {
             return Err(Refusal::Host);
         }
         let value = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Host)?;
+        if head.version == Version::HTTP_2 && line.is_some_and(|line| *line != value) {
+            return Err(Refusal::Host);
+        }
         return if is_host(&value) { Ok(Some(value)) } else { Err(Refusal::Host) };
     }
     match line {
@@ -173,9 +192,14 @@ fn is_host(value: &HeaderValue) -> bool {
             (&text[name_ends..], name_ends > 0 && text[..name_ends].bytes().all(plain))
         }
     };
-    let port = host_ends.strip_prefix(':').unwrap_or(host_ends);
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    valid && digits && port.len() <= 5 && (port.is_empty() || host_ends.starts_with(':'))
+    valid && (host_ends.is_empty() || host_ends.strip_prefix(':').is_some_and(is_port))
+}
+
+/// A port that exists, or none at all (RFC 3986 section 3.2.3).
+fn is_port(text: &str) -> bool {
+    const LONGEST: usize = 5; // digits of 65535
+    let digits = text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.is_empty() || digits && text.parse::<u16>().is_ok()
 }
 
 /// Percent-decoding as a router does it, once; `None` where it is malformed or not UTF-8.
@@ -232,9 +256,10 @@ mod tests {
         for good in ["a", "a.example:80", "1.2.3.4", "[::1]", "[2001:db8::1]:8080", "a_b-c"] {
             assert_eq!(admitted("/", v11, &[("host", good)]).as_deref(), Ok(good), "{good}");
         }
-        for bad in
-            ["", "a b", "a/b", "u@a", "a:b", "a:123456", "a:1:2", "[::1", "[::1]x", "[::1]1", "[a]", "a,b"]
-        {
+        for bad in [
+            "", "a b", "a/b", "u@a", "a:b", "a:65536", "a:000080", "a:+1", "a:1:2", "[::1", "[::1]x",
+            "[::1]1", "[a]", "a,b",
+        ] {
             assert_eq!(admitted("/", v11, &[("host", bad)]), Err(Refusal::Host), "{bad}");
         }
         assert_eq!(admitted("/", v11, &[]), Err(Refusal::Host));
@@ -242,6 +267,32 @@ mod tests {
         assert_eq!(admitted("/", Version::HTTP_10, &[]).as_deref(), Ok(""));
         assert_eq!(admitted("http://b:1/x", v11, &[("host", "a")]).as_deref(), Ok("b:1"));
         assert_eq!(admitted("http://u@b/x", v11, &[("host", "a")]), Err(Refusal::Host));
+        let v2 = Version::HTTP_2;
+        assert_eq!(admitted("https://b/x", v2, &[]).as_deref(), Ok("b"));
+        assert_eq!(admitted("https://b/x", v2, &[("host", "b")]).as_deref(), Ok("b"));
+        assert_eq!(admitted("https://b/x", v2, &[("host", "a")]), Err(Refusal::Host));
+    }
+
+    #[test]
+    fn a_target_is_one_that_origin_servers_have() {
+        for bad in ["a", "a:80", "*", "ftp://a/"] {
+            assert_eq!(admitted(bad, Version::HTTP_11, &[("host", "a")]), Err(Refusal::Target), "{bad}");
+        }
+        for good in ["/", "/*", "http://a", "HTTPS://a/x"] {
+            assert!(admitted(good, Version::HTTP_11, &[("host", "a")]).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_expected_but_100_continue_and_of_http_1_0_nothing() {
+        let with = |version, lines: &[&'static str]| {
+            let fields: Vec<_> = lines.iter().map(|line| ("expect", *line)).chain([("host", "a")]).collect();
+            admitted("/", version, &fields)
+        };
+        assert!(with(Version::HTTP_11, &["100-Continue"]).is_ok());
+        assert_eq!(with(Version::HTTP_11, &["x"]), Err(Refusal::Expectation));
+        assert_eq!(with(Version::HTTP_11, &["100-continue", "x"]), Err(Refusal::Expectation));
+        assert!(with(Version::HTTP_10, &["x"]).is_ok());
     }
 
     #[test]

@@ -115,6 +115,13 @@ impl Activity {
         }
     }
 
+    /// The upstream wants the body that it was asked about.
+    pub(super) fn upload_resumed(&self) {
+        if self.phase.get() == Phase::Waiting {
+            self.enter(Phase::Upload, self.limits.body_timeout);
+        }
+    }
+
     /// The response head is on its way.
     pub(super) fn response_began(&self, close_delimited: bool) {
         self.close_delimited.set(close_delimited);

@@ -16,6 +16,7 @@ use super::activity::{Activity, OpenStream};
 use super::driver::Driver;
 use super::pool::Lease;
 use super::timer::Timer;
+use crate::policy::headers;
 
 /// A request body on its way to the upstream.
 pub(super) enum RequestBody {
@@ -63,12 +64,20 @@ impl Opener {
     pub(super) fn open(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+
+    /// Whether it does.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Gate {
     fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
         // The connection polls the body again after the answer that opens the gate.
-        self.opened.0.load(Ordering::Relaxed) || self.patience.as_mut().poll(cx).is_ready()
+        if !self.opened.is_open() && self.patience.as_mut().poll(cx).is_ready() {
+            self.opened.open();
+        }
+        self.opened.is_open()
     }
 }
 
@@ -79,13 +88,20 @@ impl Upload {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if self.gate.as_mut().is_some_and(|gate| !gate.is_open(cx)) {
-            return Poll::Pending;
+        if let Some(gate) = &mut self.gate {
+            if !gate.is_open(cx) {
+                return Poll::Pending;
+            }
+            self.gate = None;
+            self.timer.resumed();
         }
-        self.gate = None;
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        match &polled {
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &mut polled {
             Poll::Ready(None) => self.timer.sent(),
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                rewrite_trailers(frame);
+                self.timer.sent();
+            }
             Poll::Ready(Some(_)) if self.incoming.is_end_stream() => self.timer.sent(),
             Poll::Ready(Some(_)) => self.timer.moved(),
             Poll::Pending => {}
@@ -93,8 +109,7 @@ impl Upload {
         polled
     }
 
-    /// Holds the body back until the upstream wants it.
-    pub(super) fn hold_back(&mut self) -> Opener {
+    fn hold_back(&mut self) -> Opener {
         let opened = Opener(Arc::new(AtomicBool::new(false)));
         let patience = Box::pin(tokio::time::sleep(EXPECTATION));
         self.gate = Some(Gate { opened: opened.clone(), patience });
@@ -102,7 +117,22 @@ impl Upload {
     }
 }
 
+/// Of trailers only those that may pass.
+fn rewrite_trailers(frame: &mut Frame<Bytes>) {
+    if let Some(fields) = frame.trailers_mut() {
+        *fields = headers::trailers(std::mem::take(fields));
+    }
+}
+
 impl RequestBody {
+    /// Holds it back, if there is one, until the upstream wants it.
+    pub(super) fn hold_back(&mut self) -> Option<Opener> {
+        match self {
+            Self::Empty => None,
+            Self::Relayed(upload) => Some(upload.hold_back()),
+        }
+    }
+
     /// Wakes `driver`'s task when there is more of it.
     pub(super) fn driven_by(&mut self, driver: &Driver) {
         if let Self::Relayed(upload) = self {
@@ -159,7 +189,10 @@ impl Download {
             let frame = ready!(self.lease.link().poll_body(&mut self.incoming, cx));
             match (frame, watcher) {
                 (None, _) => return Poll::Ready(None),
-                (Some(Ok(frame)), _) => return Poll::Ready(Some(Ok(frame))),
+                (Some(Ok(mut frame)), _) => {
+                    rewrite_trailers(&mut frame);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 (Some(Err(error)), Some(Watcher::Connection(activity))) => {
                     self.broken = Some((error.into(), activity.flushes()));
                     cx.waker().wake_by_ref();

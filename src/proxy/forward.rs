@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::{debug, warn};
 
-use super::body::{RequestBody, ResponseBody, Upload};
+use super::body::{Opener, RequestBody, ResponseBody, Upload};
 use super::connect::ConnectError;
 use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
@@ -21,24 +21,39 @@ use super::service::Client;
 use super::timer::Timer;
 use super::tunnel::Side;
 use crate::config::Scheme;
-use crate::policy::headers::{self, Origin};
+use crate::policy::headers::{self, Ambiguous, Origin};
 
 /// A request as it goes to the upstream.
 pub(super) struct Outbound {
     /// Boxed, because it is handed on several times.
     request: Box<Request<RequestBody>>,
+    terms: Terms,
+}
+
+/// What decides about an exchange besides its request.
+struct Terms {
     websocket: bool,
     /// May be sent twice: idempotent, and nothing of a body that could be lost.
     repeatable: bool,
     timer: Timer,
+    /// The body is held back until this is opened.
+    asked: Option<Opener>,
 }
 
 /// Why there is no response to relay.
 enum Failure {
     Connect(ConnectError),
     Exchange(ExchangeError),
+    Answer(Ambiguous),
     /// A 101 that nobody asked for.
     Unasked,
+}
+
+impl Terms {
+    /// Whether some of the request is yet to come, or may be: the client need not send what it asked about.
+    fn is_incomplete(&self) -> bool {
+        self.timer.is_uploading() || self.asked.as_ref().is_some_and(|asked| !asked.is_open())
+    }
 }
 
 /// Rewrites the head and prepares the body; the upstream will have `response_timeout` once it has all of it.
@@ -53,57 +68,66 @@ pub(super) fn prepare(
     let websocket = bodiless
         && parts.version == Version::HTTP_11
         && parts.method == Method::GET
-        && headers::asks_for_websocket(&parts.headers);
+        && headers::is_websocket(&parts.headers);
     if parts.version == Version::HTTP_2 {
         headers::join_cookies(&mut parts.headers);
     }
+    if parts.version == Version::HTTP_10 {
+        parts.headers.remove(header::EXPECT); // it has none (RFC 9110 section 10.1.1)
+    }
     let repeatable = bodiless && parts.method.is_idempotent();
-    let expects = !bodiless && parts.headers.contains_key(header::EXPECT);
     let origin =
         Origin { peer: &client.name, host, secure: client.door.secure, trusted: client.trusted, websocket };
     let timer = client.timer(response_timeout);
-    if bodiless || expects {
+    if bodiless {
         timer.sent();
+        let request = head(parts, origin, RequestBody::Empty);
+        return Outbound { request, terms: Terms { websocket, repeatable, timer, asked: None } };
     }
-    let mut opener = None;
-    let body = if bodiless {
-        RequestBody::Empty
-    } else {
-        let mut upload = Upload::new(incoming, timer.clone());
-        opener = expects.then(|| upload.hold_back());
-        RequestBody::Relayed(upload)
-    };
+    let unsized_body = incoming.size_hint().exact().is_none();
+    let body = RequestBody::Relayed(Upload::new(incoming, timer.clone()));
     let mut request = head(parts, origin, body);
-    if let Some(opener) = opener {
-        hyper::ext::on_informational(&mut request, move |answer| {
-            if answer.status() == StatusCode::CONTINUE {
-                opener.open();
-            }
-        });
+    if unsized_body {
+        // Told nothing, hyper takes it that a GET has no body.
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    Outbound { request, websocket, repeatable, timer }
+    let asked = request.headers().contains_key(header::EXPECT).then(|| ask_first(&mut request, &timer));
+    Outbound { request, terms: Terms { websocket, repeatable, timer, asked: asked.flatten() } }
+}
+
+/// Holds the body back until the upstream says that it wants it.
+fn ask_first(request: &mut Request<RequestBody>, timer: &Timer) -> Option<Opener> {
+    let opener = request.body_mut().hold_back()?;
+    timer.sent();
+    let opened = opener.clone();
+    hyper::ext::on_informational(request, move |answer| {
+        if answer.status() == StatusCode::CONTINUE {
+            opened.open();
+        }
+    });
+    Some(opener)
 }
 
 /// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
 pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> Response<ResponseBody> {
-    let Outbound { mut request, websocket, repeatable, timer } = outbound;
-    if websocket && !client.worker.gate.may_tunnel() {
+    let Outbound { mut request, terms } = outbound;
+    if terms.websocket && !client.worker.gate.may_tunnel() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
-        let spare = repeatable.then(|| Box::new(copy(&request)));
-        match (exchange(lease, request, &timer).await, spare) {
-            (Ok((response, lease)), _) => return relay(client, response, lease, websocket, &timer).await,
+        let spare = terms.repeatable.then(|| Box::new(copy(&request)));
+        match (exchange(lease, request, &terms.timer).await, spare) {
+            (Ok((response, lease)), _) => return relay(client, response, lease, &terms).await,
             (Err(ExchangeError::Unsent(unsent)), _) => request = unsent,
             (Err(error), Some(spare)) if error.is_silence() => request = spare,
-            (Err(error), _) => return refuse(client, pool, &timer, &Failure::Exchange(error)),
+            (Err(error), _) => return refuse(client, pool, &terms, &Failure::Exchange(error)),
         }
     }
     Box::pin(async {
-        match pool.open(repeatable).await {
-            Ok(lease) => over(client, lease, Outbound { request, websocket, repeatable, timer }).await,
-            Err(error) => refuse(client, pool, &timer, &Failure::Connect(error)),
+        match pool.open(terms.repeatable).await {
+            Ok(lease) => over(client, lease, Outbound { request, terms }).await,
+            Err(error) => refuse(client, pool, &terms, &Failure::Connect(error)),
         }
     })
     .await
@@ -111,10 +135,11 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
 
 /// Forwards a request over a connection that is new.
 pub(super) async fn over(client: &Client, lease: Lease, outbound: Outbound) -> Response<ResponseBody> {
+    let Outbound { request, terms } = outbound;
     let pool = Rc::clone(lease.pool());
-    match exchange(lease, outbound.request, &outbound.timer).await {
-        Ok((response, lease)) => relay(client, response, lease, outbound.websocket, &outbound.timer).await,
-        Err(error) => refuse(client, &pool, &outbound.timer, &Failure::Exchange(error)),
+    match exchange(lease, request, &terms.timer).await {
+        Ok((response, lease)) => relay(client, response, lease, &terms).await,
+        Err(error) => refuse(client, &pool, &terms, &Failure::Exchange(error)),
     }
 }
 
@@ -166,17 +191,29 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
 async fn relay(
     client: &Client,
     response: Response<Incoming>,
-    lease: Lease,
-    websocket: bool,
-    timer: &Timer,
+    mut lease: Lease,
+    terms: &Terms,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Box::pin(switch(client, response, lease, websocket, timer)).await;
+        return Box::pin(switch(client, response, lease, terms)).await;
+    }
+    if response.version() == Version::HTTP_10 {
+        lease.retire(); // hyper would ask for more in HTTP/1.0 too, which has no chunks
     }
     let (mut parts, incoming) = response.into_parts();
-    parts.headers = headers::response(parts.headers, false);
+    parts.headers = match headers::response(parts.headers, false) {
+        Ok(headers) => headers,
+        Err(ambiguous) => {
+            lease.retire();
+            return refuse(client, lease.pool(), terms, &Failure::Answer(ambiguous));
+        }
+    };
     parts.version = Version::HTTP_11;
-    Response::from_parts(parts, ResponseBody::relayed(incoming, lease))
+    let mut response = Response::from_parts(parts, ResponseBody::relayed(incoming, lease));
+    if terms.is_incomplete() {
+        respond::close_after(&mut response); // the rest of the request is not read as another one
+    }
+    response
 }
 
 /// Relays a 101, after which the connection becomes a tunnel.
@@ -184,43 +221,53 @@ async fn switch(
     client: &Client,
     response: Response<Incoming>,
     lease: Lease,
-    websocket: bool,
-    timer: &Timer,
+    terms: &Terms,
 ) -> Response<ResponseBody> {
-    let accepted = response.headers().get(header::UPGRADE).is_some_and(is_websocket);
-    if !(websocket && accepted) {
-        return refuse(client, lease.pool(), timer, &Failure::Unasked);
+    if !(terms.websocket && headers::is_websocket(response.headers())) {
+        return refuse(client, lease.pool(), terms, &Failure::Unasked);
     }
     let (mut parts, _) = response.into_parts();
-    parts.headers = headers::response(parts.headers, true);
+    parts.headers = match headers::response(parts.headers, true) {
+        Ok(headers) => headers,
+        Err(ambiguous) => return refuse(client, lease.pool(), terms, &Failure::Answer(ambiguous)),
+    };
     let (stream, early) = lease.take().into_stream().await;
     client.tunnel.replace(Some(Side { stream, early }));
     Response::from_parts(parts, ResponseBody::whole(bytes::Bytes::new()))
 }
 
-fn is_websocket(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"websocket")
-}
-
-/// The page for a request that the upstream did not answer, and a line in the log that says what to look at.
-fn refuse(client: &Client, pool: &Pool, timer: &Timer, failure: &Failure) -> Response<ResponseBody> {
-    let upload_stalled =
-        matches!(failure, Failure::Exchange(ExchangeError::TimedOut)) && timer.is_uploading();
-    let status = match failure {
-        Failure::Exchange(ExchangeError::TimedOut) if upload_stalled => StatusCode::REQUEST_TIMEOUT,
-        Failure::Exchange(ExchangeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
-        Failure::Connect(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
-        Failure::Connect(_) | Failure::Exchange(_) | Failure::Unasked => StatusCode::BAD_GATEWAY,
+/// The page for a request that the upstream did not answer, and a line in the log that says what to look at, unless it
+/// was the client that failed.
+fn refuse(client: &Client, pool: &Pool, terms: &Terms, failure: &Failure) -> Response<ResponseBody> {
+    let (status, blame) = match failure {
+        Failure::Exchange(ExchangeError::TimedOut) if terms.timer.is_uploading() => {
+            (StatusCode::REQUEST_TIMEOUT, Blame::Client)
+        }
+        Failure::Exchange(ExchangeError::Failed(error)) if error.is_user() => {
+            (StatusCode::BAD_REQUEST, Blame::Client) // its body is broken
+        }
+        Failure::Exchange(ExchangeError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, Blame::Upstream),
+        Failure::Connect(error) if error.is_timeout() => (StatusCode::GATEWAY_TIMEOUT, Blame::Upstream),
+        Failure::Connect(_) | Failure::Exchange(_) | Failure::Answer(_) | Failure::Unasked => {
+            (StatusCode::BAD_GATEWAY, Blame::Upstream)
+        }
     };
-    if !upload_stalled {
+    if blame == Blame::Upstream {
         client.worker.counters.upstream_errors.increment();
         log(pool, failure);
     }
     let mut response = respond::status(status);
-    if timer.is_uploading() {
+    if terms.is_incomplete() {
         respond::close_after(&mut response); // the rest of the body is not read
     }
     response
+}
+
+/// Who is to be told that an exchange failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    Client,
+    Upstream,
 }
 
 /// One line when an upstream begins to fail; the rest at DEBUG until it answers again.
@@ -239,6 +286,7 @@ fn log(pool: &Pool, failure: &Failure) {
             )
         }
         Failure::Exchange(error) => (error.to_string(), error.source().map(ToString::to_string)),
+        Failure::Answer(ambiguous) => (ambiguous.to_string(), None),
         Failure::Unasked => ("it switched protocols without being asked".to_owned(), None),
     };
     if pool.failed() {

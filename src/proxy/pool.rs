@@ -47,6 +47,8 @@ struct Idle {
 pub(super) struct Lease {
     link: Option<Box<Link>>,
     pool: Rc<Pool>,
+    /// It will not go back.
+    last: bool,
 }
 
 impl Pool {
@@ -73,7 +75,7 @@ impl Pool {
         loop {
             let kept = self.idle.borrow_mut().pop()?;
             if now::since(kept.since) < IDLE_LIFE {
-                return Some(Lease { link: Some(kept.link), pool: Rc::clone(self) });
+                return Some(Lease { link: Some(kept.link), pool: Rc::clone(self), last: false });
             }
         }
     }
@@ -87,7 +89,7 @@ impl Pool {
         loop {
             let error = match self.connector.connect(&self.upstream).await {
                 Ok(link) => {
-                    return Ok(Lease { link: Some(Box::new(link)), pool: Rc::clone(self) });
+                    return Ok(Lease { link: Some(Box::new(link)), pool: Rc::clone(self), last: false });
                 }
                 Err(error) => error,
             };
@@ -156,6 +158,11 @@ impl Lease {
         &self.pool
     }
 
+    /// Nothing more is asked over this connection.
+    pub(super) fn retire(&mut self) {
+        self.last = true;
+    }
+
     /// The connection for good: it will not go back.
     pub(super) fn take(mut self) -> Box<Link> {
         self.link.take().expect("a lease has its link until it is dropped or taken")
@@ -165,6 +172,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut link) = self.link.take()
+            && !self.last
             && link.is_settled()
         {
             self.pool.keep(link);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use rustix::fs::{Mode, OFlags};
@@ -159,7 +159,7 @@ impl Client {
         if let Some(acme) = &self.worker.acme_upstream {
             match acme.open(false).await {
                 Ok(lease) => {
-                    let host = request.headers().get(http::header::HOST).cloned();
+                    let host = request.headers().get(header::HOST).cloned();
                     let limit = acme.upstream().response_timeout;
                     let outbound = forward::prepare(self, host.as_ref(), limit, request);
                     return forward::over(self, lease, outbound).await;
@@ -181,7 +181,14 @@ impl Client {
                 Watcher::Stream(stream)
             }
             (Protocol::One(activity) | Protocol::Two(activity), _) => {
-                activity.response_began(version == Version::HTTP_10 && response.body().is_open_ended());
+                let close_delimited = version == Version::HTTP_10 && response.body().is_open_ended();
+                if version == Version::HTTP_10
+                    && (close_delimited || response.headers().contains_key(header::CONNECTION))
+                {
+                    // hyper would say keep-alive in it if the client does.
+                    *response.version_mut() = Version::HTTP_10;
+                }
+                activity.response_began(close_delimited);
                 Watcher::Connection(Rc::clone(activity))
             }
         };

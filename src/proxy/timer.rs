@@ -68,6 +68,17 @@ impl Timer {
         }
     }
 
+    /// The upstream wants the rest.
+    pub(super) fn resumed(&self) {
+        match self {
+            Self::Connection { activity, .. } => activity.upload_resumed(),
+            Self::Own(own) => {
+                own.uploading.set(true);
+                own.deadline.set(now::now() + own.body);
+            }
+        }
+    }
+
     /// Whether the client is still sending its request.
     pub(super) fn is_uploading(&self) -> bool {
         match self {

@@ -16,3 +16,4 @@ mod ports;
 mod settings;
 mod streams;
 mod upstreams;
+mod wire;

@@ -79,62 +79,6 @@ async fn a_gibibyte_goes_up_whole_in_little_memory() {
 }
 
 #[tokio::test]
-async fn a_first_frame_in_the_segment_of_the_101_is_not_lost() {
-    let panel = Upstream::with(|mut client| async move {
-        let head = client.head().await.expect("a request");
-        assert!(
-            head.field("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")),
-            "{head:?}"
-        );
-        assert!(
-            head.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("upgrade")),
-            "{head:?}"
-        );
-        client.send(format!("{SWITCHING}the first frame")).await;
-        assert_eq!(client.bytes(5).await, b"hello");
-        client.send("world").await;
-        // The visitor ends its half; the panel may still speak.
-        assert!(client.rest().await.is_empty());
-        client.send("a last word").await;
-    })
-    .await;
-    let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let mut client = Connection::open(door.http().await).await;
-
-    client.send(UPGRADE).await;
-    let answer = client.head().await.unwrap();
-    assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("websocket")));
-    assert_eq!(answer.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-    assert_eq!(client.bytes(15).await, b"the first frame");
-    client.send("hello").await;
-    assert_eq!(client.bytes(5).await, b"world");
-    client.stream.shutdown().await.unwrap();
-    assert_eq!(client.rest().await, b"a last word");
-}
-
-#[tokio::test]
-async fn what_the_visitor_sends_with_its_upgrade_is_not_lost() {
-    let panel = Upstream::with(|mut client| async move {
-        client.head().await;
-        client.send(SWITCHING).await;
-        let early = client.bytes(10).await;
-        client.send(early).await;
-        // This time the panel ends its half first.
-        client.stream.shutdown().await.unwrap();
-        assert_eq!(client.rest().await, b"goodbye");
-    })
-    .await;
-    let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let mut client = Connection::open(door.http().await).await;
-
-    client.send(format!("{UPGRADE}early data")).await;
-
-    assert_eq!(client.head().await.unwrap().status(), 101);
-    assert_eq!(client.rest().await, b"early data");
-    client.send("goodbye").await;
-}
-
-#[tokio::test]
 async fn a_tunnel_carries_much_in_both_directions_at_once() {
     const LENGTH: usize = 32 << 20;
     let panel = Upstream::with(|mut client| async move {
@@ -162,41 +106,6 @@ async fn a_tunnel_carries_much_in_both_directions_at_once() {
 
     read.unwrap();
     assert!(echoed == sent, "{} of {LENGTH} bytes came back, or others", echoed.len());
-}
-
-#[tokio::test]
-async fn a_tunnel_that_the_panel_refuses_is_an_ordinary_answer() {
-    let panel = Upstream::answering(|_| plain(403, "not you")).await;
-    let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let mut client = Connection::open(door.http().await).await;
-
-    client.send(UPGRADE).await;
-    let answer = client.answer().await;
-
-    assert_eq!((answer.status(), answer.text()), (403, "not you"));
-    assert_eq!(client.get("/").await.status(), 403);
-}
-
-#[tokio::test]
-async fn a_101_that_nobody_asked_for_is_a_502() {
-    let panel = Upstream::answering(|_| SWITCHING.into()).await;
-    let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let mut client = Connection::open(door.http().await).await;
-
-    assert_eq!(client.get("/").await.status(), 502);
-}
-
-#[tokio::test]
-async fn no_other_upgrade_than_websocket_is_passed_on() {
-    let panel = Upstream::panel().await;
-    let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let mut client = Connection::open(door.http().await).await;
-
-    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n").await;
-
-    assert_eq!(client.answer().await.status(), 200);
-    let seen = panel.only();
-    assert_eq!((seen.field("upgrade"), seen.field("http2-settings")), (None, None));
 }
 
 #[tokio::test]

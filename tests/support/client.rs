@@ -58,12 +58,6 @@ impl Message {
         field.map(|(_, value)| value.as_str())
     }
 
-    /// Every value of a field.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let fields = self.fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name));
-        fields.map(|(_, value)| value.as_str())
-    }
-
     /// The body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
@@ -115,11 +109,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let message = self.head().await.expect("an answer");
         let framing = message.framing(Framing::UntilEnd);
         self.body(message, framing).await
-    }
-
-    /// Reads the answer to a HEAD request.
-    pub async fn answer_without_body(&mut self) -> Message {
-        self.head().await.expect("an answer")
     }
 
     /// Reads one request with its body; `None` when the client has gone.

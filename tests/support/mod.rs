@@ -4,6 +4,7 @@ pub mod client;
 pub mod doorman;
 pub mod pebble;
 pub mod process;
+pub mod recorder;
 pub mod tls;
 pub mod upstream;
 
