@@ -206,13 +206,15 @@ fn is_websocket(value: &HeaderValue) -> bool {
 fn refuse(client: &Client, pool: &Pool, timer: &Timer, failure: &Failure) -> Response<ResponseBody> {
     let upload_stalled =
         matches!(failure, Failure::Exchange(ExchangeError::TimedOut)) && timer.is_uploading();
+    let upload_broken = matches!(failure, Failure::Exchange(ExchangeError::Failed(error)) if error.is_user());
     let status = match failure {
         Failure::Exchange(ExchangeError::TimedOut) if upload_stalled => StatusCode::REQUEST_TIMEOUT,
+        Failure::Exchange(ExchangeError::Failed(_)) if upload_broken => StatusCode::BAD_REQUEST,
         Failure::Exchange(ExchangeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
         Failure::Connect(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
         Failure::Connect(_) | Failure::Exchange(_) | Failure::Unasked => StatusCode::BAD_GATEWAY,
     };
-    if !upload_stalled {
+    if !(upload_stalled || upload_broken) {
         client.worker.counters.upstream_errors.increment();
         log(pool, failure);
     }
