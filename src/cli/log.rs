@@ -7,9 +7,12 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::args::LogFormat;
 
-/// Starts the log. `RUST_LOG` says how much; INFO and above without it.
+/// What is logged without `RUST_LOG`: INFO and above. h2 warns of frames that any visitor may send at will.
+const DEFAULT: &str = "info,h2=error";
+
+/// Starts the log. `RUST_LOG` says how much.
 pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)

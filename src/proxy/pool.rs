@@ -70,11 +70,11 @@ impl Pool {
         &self.upstream
     }
 
-    /// A kept connection. The upstream may have closed it: the exchange finds out before it sends anything.
+    /// A kept connection that is still good.
     pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         loop {
-            let kept = self.idle.borrow_mut().pop()?;
-            if now::since(kept.since) < IDLE_LIFE {
+            let mut kept = self.idle.borrow_mut().pop()?;
+            if now::since(kept.since) < IDLE_LIFE && kept.link.is_open() {
                 return Some(Lease { link: Some(kept.link), pool: Rc::clone(self), last: false });
             }
         }

@@ -28,7 +28,8 @@ impl Terminator {
             .expect("ring supports the default protocol versions")
             .with_no_client_auth()
             .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // HTTP/1.0 too: who offers only that (curl --http1.0) is otherwise refused before it can ask.
+        config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).into();
         Self { acceptor: TlsAcceptor::from(Arc::new(config)), served }
     }
 

@@ -48,9 +48,13 @@ async fn flags_alone_are_enough_and_the_certificate_is_there_within_ten_seconds(
         tls::connect(https, &trusting).await.ok()
     })
     .await;
-    let status = doorman::command(&["status", "--json", "--admin", paths[1]]).await;
-    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!(status["state"], "valid", "{status:#}");
+    // It is served first, and seen to be served a moment later.
+    let status = until("the state is valid", ORDER, async || {
+        let status = doorman::command(&["status", "--json", "--admin", paths[1]]).await;
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
+        (status["state"] == "valid").then_some(status)
+    })
+    .await;
     assert_eq!(status["certificate"]["identifiers"], serde_json::json!(["127.0.0.1"]));
     assert_eq!(status["certificate"]["self_signed"], false);
     assert_eq!(status["failures"], 0);

@@ -1,8 +1,9 @@
 //! The ways a panel is reached: plain, over TLS, through a socket file.
 
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 
-use crate::support::client::get;
+use crate::support::client::{Connection, get};
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::tls::Pair;
 use crate::support::upstream::Upstream;
@@ -73,4 +74,28 @@ async fn a_panel_that_turns_out_to_speak_https_is_a_502() {
     let answer = get(door.http().await, "/").await;
 
     assert_eq!((answer.status(), answer.field("location")), (502, None));
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_is_not_held_against_the_panel() {
+    let panel = Upstream::with(|mut client| async move {
+        client.head().await;
+        client.rest().await;
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let mut client = Connection::open(door.http().await).await;
+
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345").await;
+    client.stream.shutdown().await.unwrap();
+    let answer = client.rest().await;
+
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    let metrics = door.admin("GET", "/metrics").await;
+    assert!(metrics.text().contains("doorman_upstream_errors_total 0\n"), "{}", metrics.text());
+    assert!(!door.process.log().iter().any(|line| line.contains("WARN")));
 }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod doorman;
 pub mod pebble;
+pub mod peer;
 pub mod process;
 pub mod recorder;
 pub mod tls;
