@@ -159,6 +159,10 @@ impl Download {
             let frame = ready!(self.lease.link().poll_body(&mut self.incoming, cx));
             match (frame, watcher) {
                 (None, _) => return Poll::Ready(None),
+                (Some(Ok(frame)), Some(Watcher::Stream(stream))) => {
+                    stream.moved();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 (Some(Ok(frame)), _) => return Poll::Ready(Some(Ok(frame))),
                 (Some(Err(error)), Some(Watcher::Connection(activity))) => {
                     self.broken = Some((error.into(), activity.flushes()));
@@ -187,7 +191,6 @@ pub(super) enum Watcher {
     /// An HTTP/1 connection.
     Connection(Rc<Activity>),
     /// A request of an HTTP/2 connection, which ends with this.
-    #[expect(dead_code, reason = "its drop is what counts")]
     Stream(OpenStream),
 }
 

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::body::{RequestBody, ResponseBody, Upload};
 use super::connect::ConnectError;
+use super::gate::TunnelPlace;
 use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
 use super::respond;
@@ -87,14 +88,15 @@ pub(super) fn prepare(
 /// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
 pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> Response<ResponseBody> {
     let Outbound { mut request, websocket, repeatable, timer } = outbound;
-    if websocket && !client.worker.gate.may_tunnel() {
+    let tunnel = if websocket { client.worker.gate.tunnel() } else { None };
+    if websocket && tunnel.is_none() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
         let spare = repeatable.then(|| Box::new(copy(&request)));
         match (exchange(lease, request, &timer).await, spare) {
-            (Ok((response, lease)), _) => return relay(client, response, lease, websocket, &timer).await,
+            (Ok((response, lease)), _) => return relay(client, response, lease, tunnel, &timer).await,
             (Err(ExchangeError::Unsent(unsent)), _) => request = unsent,
             (Err(error), Some(spare)) if error.is_silence() => request = spare,
             (Err(error), _) => return refuse(client, pool, &timer, &Failure::Exchange(error)),
@@ -102,18 +104,25 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
     }
     Box::pin(async {
         match pool.open(repeatable).await {
-            Ok(lease) => over(client, lease, Outbound { request, websocket, repeatable, timer }).await,
+            Ok(lease) => {
+                over(client, lease, Outbound { request, websocket, repeatable, timer }, tunnel).await
+            }
             Err(error) => refuse(client, pool, &timer, &Failure::Connect(error)),
         }
     })
     .await
 }
 
-/// Forwards a request over a connection that is new.
-pub(super) async fn over(client: &Client, lease: Lease, outbound: Outbound) -> Response<ResponseBody> {
+/// Forwards a request over a connection that is new. It may become a tunnel if there is a place for one.
+pub(super) async fn over(
+    client: &Client,
+    lease: Lease,
+    outbound: Outbound,
+    tunnel: Option<TunnelPlace>,
+) -> Response<ResponseBody> {
     let pool = Rc::clone(lease.pool());
     match exchange(lease, outbound.request, &outbound.timer).await {
-        Ok((response, lease)) => relay(client, response, lease, outbound.websocket, &outbound.timer).await,
+        Ok((response, lease)) => relay(client, response, lease, tunnel, &outbound.timer).await,
         Err(error) => refuse(client, &pool, &outbound.timer, &Failure::Exchange(error)),
     }
 }
@@ -167,11 +176,11 @@ async fn relay(
     client: &Client,
     response: Response<Incoming>,
     lease: Lease,
-    websocket: bool,
+    tunnel: Option<TunnelPlace>,
     timer: &Timer,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Box::pin(switch(client, response, lease, websocket, timer)).await;
+        return Box::pin(switch(client, response, lease, tunnel, timer)).await;
     }
     let (mut parts, incoming) = response.into_parts();
     parts.headers = headers::response(parts.headers, false);
@@ -184,17 +193,17 @@ async fn switch(
     client: &Client,
     response: Response<Incoming>,
     lease: Lease,
-    websocket: bool,
+    tunnel: Option<TunnelPlace>,
     timer: &Timer,
 ) -> Response<ResponseBody> {
     let accepted = response.headers().get(header::UPGRADE).is_some_and(is_websocket);
-    if !(websocket && accepted) {
+    let Some(place) = tunnel.filter(|_| accepted) else {
         return refuse(client, lease.pool(), timer, &Failure::Unasked);
-    }
+    };
     let (mut parts, _) = response.into_parts();
     parts.headers = headers::response(parts.headers, true);
     let (stream, early) = lease.take().into_stream().await;
-    client.tunnel.replace(Some(Side { stream, early }));
+    client.tunnel.replace(Some((Side { stream, early }, place)));
     Response::from_parts(parts, ResponseBody::whole(bytes::Bytes::new()))
 }
 
@@ -210,6 +219,7 @@ fn refuse(client: &Client, pool: &Pool, timer: &Timer, failure: &Failure) -> Res
         Failure::Exchange(ExchangeError::TimedOut) if upload_stalled => StatusCode::REQUEST_TIMEOUT,
         Failure::Exchange(ExchangeError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
         Failure::Connect(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
+        Failure::Connect(error) if error.is_our_limit() => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Connect(_) | Failure::Exchange(_) | Failure::Unasked => StatusCode::BAD_GATEWAY,
     };
     if !upload_stalled {
