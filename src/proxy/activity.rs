@@ -163,6 +163,10 @@ impl Activity {
     /// Asks the connection to end after the request that is under way.
     pub(super) fn drain(&self) {
         self.draining.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(task) = self.task.borrow().as_ref() {
             task.wake_by_ref();
         }
@@ -176,7 +180,10 @@ impl Activity {
                 self.owed.set(0);
                 self.enter(Phase::Idle, self.limits.idle_timeout);
             }
-            (_, 0) => self.enter(Phase::Download, self.limits.body_timeout),
+            (_, 0) => {
+                self.enter(Phase::Download, self.limits.body_timeout);
+                self.wake(); // a connection whose socket is full hears of a response from nobody else
+            }
             (_, _) => self.phase.set(Phase::Waiting),
         }
     }
@@ -191,7 +198,7 @@ impl Activity {
             Phase::Idle => self.enter(Phase::Head, self.limits.header_timeout),
             Phase::Upload => self.enter(Phase::Upload, self.limits.body_timeout),
             Phase::Download if self.streams.get().0 > 0 => {
-                self.owed.set(self.owed.get().saturating_add(bytes))
+                self.owed.set(self.owed.get().saturating_add(bytes));
             }
             Phase::Waiting | Phase::Download | Phase::Flushing => self.ahead.set(true),
             Phase::Head => {}

@@ -59,6 +59,7 @@ impl Protocols {
         http2
             .auto_date_header(false)
             .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
         Self { http1, http2 }
     }
@@ -229,7 +230,16 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
             told = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(cx)
+        let polled = connection.as_mut().poll(cx);
+        // A deadline that moved forward; while an upstream thinks, the connection's own does not count.
+        let counts = !told && activity.phase() != Phase::Waiting;
+        if polled.is_pending() && counts && activity.deadline() < deadline.deadline() {
+            deadline.as_mut().reset(activity.deadline());
+            if deadline.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        polled
     })
     .await;
     if let Err(error) = result {
