@@ -37,7 +37,7 @@ use crate::proxy::{Plane, StartError, WorkerDied};
 use crate::shared::stats::{Counters, Stats};
 use crate::shared::{cell, challenges, clock, tls};
 
-/// Descriptors that are not for clients: logs, store, admin, the CA.
+/// Descriptors that are not for clients: logs, store, admin, the CA, the workers' own. Half of them all if there are few.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// Descriptors that one connection may need: the client's and the upstream's.
@@ -106,7 +106,8 @@ fn cap_by_descriptors(config: &mut Config) {
         Err(_) => limit.current,
     };
     let Some(descriptors) = descriptors else { return };
-    let allowed = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
+    let reserved = RESERVED_DESCRIPTORS.min(descriptors / 2);
+    let allowed = (descriptors - reserved) / DESCRIPTORS_PER_CONNECTION;
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).max(1);
     let limits = &mut config.http.limits;
     if allowed < limits.max_connections {

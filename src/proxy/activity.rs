@@ -44,6 +44,10 @@ pub(super) struct Activity {
     close_delimited: Cell<bool>,
     /// Requests of an HTTP/2 connection: open, and those of them without a response head yet.
     streams: Cell<(u32, u32)>,
+    /// Bytes of HTTP/2 that came in while responses were on their way, less those written since.
+    owed: Cell<usize>,
+    /// Something was read since the request's end: the head of the next one has begun.
+    ahead: Cell<bool>,
     /// Times that everything written so far had left.
     flushes: Cell<u64>,
 }
@@ -67,6 +71,8 @@ impl Activity {
             draining: Cell::new(false),
             close_delimited: Cell::new(false),
             streams: Cell::new((0, 0)),
+            owed: Cell::new(0),
+            ahead: Cell::new(false),
             flushes: Cell::new(0),
         })
     }
@@ -101,6 +107,7 @@ impl Activity {
     /// A request head was read; `body` says whether more of it comes.
     pub(super) fn request_began(&self, body: bool) {
         self.close_delimited.set(false);
+        self.ahead.set(false);
         if body {
             self.enter(Phase::Upload, self.limits.body_timeout);
         } else {
@@ -126,6 +133,14 @@ impl Activity {
     pub(super) fn response_began(&self, close_delimited: bool) {
         self.close_delimited.set(close_delimited);
         self.enter(Phase::Download, self.limits.body_timeout);
+    }
+
+    /// A piece of a body of an HTTP/2 connection went on, either way.
+    pub(super) fn moved(&self) {
+        if self.phase.get() == Phase::Download {
+            self.owed.set(0);
+            self.enter(Phase::Download, self.limits.body_timeout);
+        }
     }
 
     /// The last piece of the response was handed to the socket.
@@ -155,6 +170,10 @@ impl Activity {
     /// Asks the connection to end after the request that is under way.
     pub(super) fn drain(&self) {
         self.draining.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(task) = self.task.borrow().as_ref() {
             task.wake_by_ref();
         }
@@ -164,8 +183,14 @@ impl Activity {
     fn set_streams(&self, open: u32, unanswered: u32) {
         self.streams.set((open, unanswered));
         match (open, unanswered) {
-            (0, _) => self.enter(Phase::Idle, self.limits.idle_timeout),
-            (_, 0) => self.enter(Phase::Download, self.limits.body_timeout),
+            (0, _) => {
+                self.owed.set(0);
+                self.enter(Phase::Idle, self.limits.idle_timeout);
+            }
+            (_, 0) => {
+                self.enter(Phase::Download, self.limits.body_timeout);
+                self.wake(); // a connection whose socket is full hears of a response from nobody else
+            }
             (_, _) => self.phase.set(Phase::Waiting),
         }
     }
@@ -175,18 +200,26 @@ impl Activity {
         self.deadline.set(now::now() + limit);
     }
 
-    fn read_some(&self) {
+    fn read_some(&self, bytes: usize) {
         match self.phase.get() {
             Phase::Idle => self.enter(Phase::Head, self.limits.header_timeout),
             Phase::Upload => self.enter(Phase::Upload, self.limits.body_timeout),
             Phase::Download if self.streams.get().0 > 0 => {
-                self.enter(Phase::Download, self.limits.body_timeout);
+                self.owed.set(self.owed.get().saturating_add(bytes));
             }
-            Phase::Head | Phase::Waiting | Phase::Download | Phase::Flushing => {}
+            Phase::Waiting | Phase::Download | Phase::Flushing => self.ahead.set(true),
+            Phase::Head => {}
         }
     }
 
-    fn wrote_some(&self) {
+    /// With HTTP/2, what answers a client's PING or SETTINGS is no progress of a download: it has no more bytes than
+    /// what it answers.
+    fn wrote_some(&self, bytes: usize) {
+        let owed = self.owed.get();
+        self.owed.set(owed.saturating_sub(bytes));
+        if bytes <= owed {
+            return;
+        }
         match self.phase.get() {
             phase @ (Phase::Download | Phase::Flushing) => self.enter(phase, self.limits.body_timeout),
             Phase::Idle | Phase::Head | Phase::Upload | Phase::Waiting => {}
@@ -195,8 +228,10 @@ impl Activity {
 
     fn flushed(&self) {
         self.flushes.set(self.flushes.get().wrapping_add(1));
-        if self.phase.get() == Phase::Flushing {
-            self.enter(Phase::Idle, self.limits.idle_timeout);
+        match self.phase.get() {
+            Phase::Flushing if self.ahead.get() => self.enter(Phase::Head, self.limits.header_timeout),
+            Phase::Flushing => self.enter(Phase::Idle, self.limits.idle_timeout),
+            Phase::Idle | Phase::Head | Phase::Upload | Phase::Waiting | Phase::Download => {}
         }
     }
 }
@@ -207,6 +242,11 @@ impl OpenStream {
         self.answered = true;
         let (open, unanswered) = self.activity.streams.get();
         self.activity.set_streams(open, unanswered - 1);
+    }
+
+    /// A piece of its response went on.
+    pub(super) fn moved(&self) {
+        self.activity.moved();
     }
 }
 
@@ -232,8 +272,9 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.activity.read_some();
+        let read = buf.filled().len() - before;
+        if read > 0 {
+            self.activity.read_some(read);
         }
         polled
     }
@@ -242,8 +283,8 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if polled.is_ready() {
-            self.activity.wrote_some();
+        if let Poll::Ready(Ok(written)) = polled {
+            self.activity.wrote_some(written);
         }
         polled
     }
@@ -254,8 +295,8 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        if polled.is_ready() {
-            self.activity.wrote_some();
+        if let Poll::Ready(Ok(written)) = polled {
+            self.activity.wrote_some(written);
         }
         polled
     }

@@ -189,8 +189,11 @@ impl Download {
             let frame = ready!(self.lease.link().poll_body(&mut self.incoming, cx));
             match (frame, watcher) {
                 (None, _) => return Poll::Ready(None),
-                (Some(Ok(mut frame)), _) => {
+                (Some(Ok(mut frame)), watcher) => {
                     rewrite_trailers(&mut frame);
+                    if let Some(Watcher::Stream(stream)) = watcher {
+                        stream.moved();
+                    }
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 (Some(Err(error)), Some(Watcher::Connection(activity))) => {
@@ -220,7 +223,6 @@ pub(super) enum Watcher {
     /// An HTTP/1 connection.
     Connection(Rc<Activity>),
     /// A request of an HTTP/2 connection, which ends with this.
-    #[expect(dead_code, reason = "its drop is what counts")]
     Stream(OpenStream),
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
@@ -14,6 +15,9 @@ use super::link::Link;
 use super::stream::Stream;
 use crate::config::{Address, Scheme, Upstream};
 use crate::shared::trust::{self, TrustError};
+
+/// What `connect` and `socket` say when descriptors, ports or memory have run out on this side.
+const OUR_LIMITS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
 
 /// Opens connections to one upstream.
 #[derive(Clone)]
@@ -54,6 +58,16 @@ impl ConnectError {
             Self::Lookup(_) | Self::Handshake(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => {
                 false
             }
+        }
+    }
+
+    /// This process or machine has no descriptor or no port left for the connection; the upstream may be well.
+    pub(super) fn is_our_limit(&self) -> bool {
+        match self {
+            Self::Connect(error) | Self::Lookup(error) => {
+                Errno::from_io_error(error).is_some_and(|errno| OUR_LIMITS.contains(&errno))
+            }
+            Self::Handshake(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => false,
         }
     }
 

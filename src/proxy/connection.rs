@@ -18,6 +18,7 @@ use tokio::time::sleep_until;
 use tracing::debug;
 
 use super::activity::{Activity, Phase, Watched};
+use super::gate::Place;
 use super::now;
 use super::service::{Client, Protocol};
 use super::stream::{BUFFER_BYTES, Stream};
@@ -58,6 +59,7 @@ impl Protocols {
         http2
             .auto_date_header(false)
             .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
         Self { http1, http2 }
     }
@@ -73,12 +75,14 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     }
 }
 
-/// Serves a connection that was just accepted.
-pub(super) async fn serve(worker: Rc<Worker>, door: Rc<Door>, socket: TcpStream, peer: SocketAddr) {
-    let Some(_place) = worker.gate.enter(peer.ip()) else {
-        worker.counters.refused.increment();
-        return;
-    };
+/// Serves a connection that was just accepted, and keeps its `place` as long.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    door: Rc<Door>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    _place: Place,
+) {
     let _counted = Counted::new(&worker);
     now::tick();
     let activity = Activity::new(Rc::clone(&worker.limits));
@@ -151,8 +155,7 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().stream;
     match upstream {
-        Some(upstream) => {
-            let _place = worker.gate.tunnel();
+        Some((upstream, _place)) => {
             worker.counters.tunnels.increment();
             let carried = tunnel::run(Side { stream, early: parts.read_buf }, upstream).await;
             worker.counters.tunnels.decrement();
@@ -216,7 +219,7 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
         while deadline.as_mut().poll(cx).is_ready() {
             if !activity.is_overdue() || activity.phase() == Phase::Waiting {
                 deadline.as_mut().reset(activity.deadline().max(now::now() + LOOK_AGAIN));
-            } else if told || activity.phase() != Phase::Idle {
+            } else if told || !matches!(activity.phase(), Phase::Idle | Phase::Head) {
                 return Poll::Ready(Ok(())); // nothing moved for too long
             } else {
                 leave = true;
@@ -227,7 +230,16 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
             told = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(cx)
+        let polled = connection.as_mut().poll(cx);
+        // A deadline that moved forward; while an upstream thinks, the connection's own does not count.
+        let counts = !told && activity.phase() != Phase::Waiting;
+        if polled.is_pending() && counts && activity.deadline() < deadline.deadline() {
+            deadline.as_mut().reset(activity.deadline());
+            if deadline.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        polled
     })
     .await;
     if let Err(error) = result {

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::body::{Opener, RequestBody, ResponseBody, Upload};
 use super::connect::ConnectError;
+use super::gate::TunnelPlace;
 use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
 use super::respond;
@@ -111,14 +112,15 @@ fn ask_first(request: &mut Request<RequestBody>, timer: &Timer) -> Option<Opener
 /// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
 pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> Response<ResponseBody> {
     let Outbound { mut request, terms } = outbound;
-    if terms.websocket && !client.worker.gate.may_tunnel() {
+    let tunnel = if terms.websocket { client.worker.gate.tunnel() } else { None };
+    if terms.websocket && tunnel.is_none() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
         let spare = terms.repeatable.then(|| Box::new(copy(&request)));
         match (exchange(lease, request, &terms.timer).await, spare) {
-            (Ok((response, lease)), _) => return relay(client, response, lease, &terms).await,
+            (Ok((response, lease)), _) => return relay(client, response, lease, tunnel, &terms).await,
             (Err(ExchangeError::Unsent(unsent)), _) => request = unsent,
             (Err(error), Some(spare)) if error.is_silence() => request = spare,
             (Err(error), _) => return refuse(client, pool, &terms, &Failure::Exchange(error)),
@@ -126,19 +128,24 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
     }
     Box::pin(async {
         match pool.open(terms.repeatable).await {
-            Ok(lease) => over(client, lease, Outbound { request, terms }).await,
+            Ok(lease) => over(client, lease, Outbound { request, terms }, tunnel).await,
             Err(error) => refuse(client, pool, &terms, &Failure::Connect(error)),
         }
     })
     .await
 }
 
-/// Forwards a request over a connection that is new.
-pub(super) async fn over(client: &Client, lease: Lease, outbound: Outbound) -> Response<ResponseBody> {
+/// Forwards a request over a connection that is new. It may become a tunnel if there is a place for one.
+pub(super) async fn over(
+    client: &Client,
+    lease: Lease,
+    outbound: Outbound,
+    tunnel: Option<TunnelPlace>,
+) -> Response<ResponseBody> {
     let Outbound { request, terms } = outbound;
     let pool = Rc::clone(lease.pool());
     match exchange(lease, request, &terms.timer).await {
-        Ok((response, lease)) => relay(client, response, lease, &terms).await,
+        Ok((response, lease)) => relay(client, response, lease, tunnel, &terms).await,
         Err(error) => refuse(client, &pool, &terms, &Failure::Exchange(error)),
     }
 }
@@ -192,10 +199,11 @@ async fn relay(
     client: &Client,
     response: Response<Incoming>,
     mut lease: Lease,
+    tunnel: Option<TunnelPlace>,
     terms: &Terms,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Box::pin(switch(client, response, lease, terms)).await;
+        return Box::pin(switch(client, response, lease, tunnel, terms)).await;
     }
     if response.version() == Version::HTTP_10 {
         lease.retire(); // hyper would ask for more in HTTP/1.0 too, which has no chunks
@@ -221,18 +229,19 @@ async fn switch(
     client: &Client,
     response: Response<Incoming>,
     lease: Lease,
+    tunnel: Option<TunnelPlace>,
     terms: &Terms,
 ) -> Response<ResponseBody> {
-    if !(terms.websocket && headers::is_websocket(response.headers())) {
+    let Some(place) = tunnel.filter(|_| headers::is_websocket(response.headers())) else {
         return refuse(client, lease.pool(), terms, &Failure::Unasked);
-    }
+    };
     let (mut parts, _) = response.into_parts();
     parts.headers = match headers::response(parts.headers, true) {
         Ok(headers) => headers,
         Err(ambiguous) => return refuse(client, lease.pool(), terms, &Failure::Answer(ambiguous)),
     };
     let (stream, early) = lease.take().into_stream().await;
-    client.tunnel.replace(Some(Side { stream, early }));
+    client.tunnel.replace(Some((Side { stream, early }, place)));
     Response::from_parts(parts, ResponseBody::whole(bytes::Bytes::new()))
 }
 
@@ -248,6 +257,7 @@ fn refuse(client: &Client, pool: &Pool, terms: &Terms, failure: &Failure) -> Res
         }
         Failure::Exchange(ExchangeError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, Blame::Upstream),
         Failure::Connect(error) if error.is_timeout() => (StatusCode::GATEWAY_TIMEOUT, Blame::Upstream),
+        Failure::Connect(error) if error.is_our_limit() => (StatusCode::SERVICE_UNAVAILABLE, Blame::Upstream),
         Failure::Connect(_) | Failure::Exchange(_) | Failure::Answer(_) | Failure::Unasked => {
             (StatusCode::BAD_GATEWAY, Blame::Upstream)
         }

@@ -1,5 +1,5 @@
 //! How many connections and tunnels may be open at once, over all workers. Asked when a connection is accepted and when
-//! one becomes a tunnel, never for a request.
+//! one may become a tunnel, never for an ordinary request.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -60,15 +60,13 @@ impl Gate {
         (open < self.max_connections).then_some(place)
     }
 
-    /// Whether another tunnel would find a place.
-    pub(super) fn may_tunnel(&self) -> bool {
-        self.tunnels.load(Ordering::Relaxed) < self.max_tunnels
-    }
-
-    /// A place for a tunnel.
-    pub(super) fn tunnel(self: &Arc<Self>) -> TunnelPlace {
-        self.tunnels.fetch_add(1, Ordering::Relaxed);
-        TunnelPlace(Arc::clone(self))
+    /// A place for a tunnel, if there is one. Taken before the upstream is asked, so that a tunnel that it grants has
+    /// its place.
+    pub(super) fn tunnel(self: &Arc<Self>) -> Option<TunnelPlace> {
+        let place = TunnelPlace(Arc::clone(self));
+        // Counted before it is compared, as above.
+        let open = self.tunnels.fetch_add(1, Ordering::Relaxed);
+        (open < self.max_tunnels).then_some(place)
     }
 }
 
@@ -141,8 +139,8 @@ mod tests {
         }
         assert!(gate.by_address.lock().unwrap().is_empty());
         let tunnel = gate.tunnel();
-        assert!(!gate.may_tunnel());
+        assert!(tunnel.is_some() && gate.tunnel().is_none());
         drop(tunnel);
-        assert!(gate.may_tunnel());
+        assert!(gate.tunnel().is_some());
     }
 }

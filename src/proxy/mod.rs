@@ -3,6 +3,7 @@
 //! It begins to serve before the control plane does anything, needs nothing of it, and only ever reads what it
 //! publishes: tokens and the certificate.
 
+mod accept;
 mod activity;
 mod body;
 mod connect;

@@ -20,6 +20,7 @@ use tracing::{debug, info};
 use super::activity::{Activity, OpenStream};
 use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
+use super::gate::TunnelPlace;
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
@@ -44,8 +45,8 @@ pub(super) struct Client {
     /// What it says about its own client is believed.
     pub(super) trusted: bool,
     pub(super) protocol: Protocol,
-    /// The upstream's side of the tunnel that the connection becomes after a 101.
-    pub(super) tunnel: RefCell<Option<Side>>,
+    /// The upstream's side of the tunnel that the connection becomes after a 101, and the tunnel's place.
+    pub(super) tunnel: RefCell<Option<(Side, TunnelPlace)>>,
 }
 
 /// What becomes of a request.
@@ -130,6 +131,10 @@ impl Client {
             version: request.version(),
             headers: request.headers(),
         };
+        // Told the number, hyper counts the lines of HTTP/1.1 itself; of HTTP/2 it knows only their size.
+        if request.version() == Version::HTTP_2 && request.headers().len() > self.worker.limits.max_headers {
+            return Decision::Answer(respond::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
         let host = match route::admit(head, self.worker.limits.max_uri_bytes) {
             Ok(host) => host,
             Err(refusal) => return Decision::Answer(respond::refusal(refusal)),
@@ -162,7 +167,7 @@ impl Client {
                     let host = request.headers().get(header::HOST).cloned();
                     let limit = acme.upstream().response_timeout;
                     let outbound = forward::prepare(self, host.as_ref(), limit, request);
-                    return forward::over(self, lease, outbound).await;
+                    return forward::over(self, lease, outbound, None).await;
                 }
                 Err(error) => debug!(%error, "no other ACME client is listening"),
             }
@@ -210,7 +215,9 @@ impl Client {
     pub(super) fn timer(&self, response: Duration) -> Timer {
         match &self.protocol {
             Protocol::One(activity) => Timer::Connection { activity: Rc::clone(activity), response },
-            Protocol::Two(_) => Timer::own(self.worker.limits.body_timeout, response),
+            Protocol::Two(activity) => {
+                Timer::own(Rc::clone(activity), self.worker.limits.body_timeout, response)
+            }
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) enum Timer {
 
 /// The time limits of an exchange that has its connection not for itself.
 pub(super) struct Own {
+    activity: Rc<Activity>,
     /// Between two pieces of the request body.
     body: Duration,
     /// For the answer, once the request is complete.
@@ -38,9 +39,10 @@ pub(super) struct Own {
 
 impl Timer {
     /// For one of many exchanges on a connection; the request has yet to be sent.
-    pub(super) fn own(body: Duration, response: Duration) -> Self {
+    pub(super) fn own(activity: Rc<Activity>, body: Duration, response: Duration) -> Self {
         let deadline = now::now() + body;
         Self::Own(Rc::new(Own {
+            activity,
             body,
             response,
             uploading: Cell::new(true),
@@ -53,7 +55,10 @@ impl Timer {
     pub(super) fn moved(&self) {
         match self {
             Self::Connection { .. } => {} // its socket has told it already
-            Self::Own(own) => own.deadline.set(now::now() + own.body),
+            Self::Own(own) => {
+                own.deadline.set(now::now() + own.body);
+                own.activity.moved();
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::accept::{self, Spare};
 use super::activity::Activity;
 use super::connect::Connector;
 use super::connection;
@@ -28,9 +29,6 @@ use crate::shared::stats::Counters;
 
 /// How long requests in flight may go on after the daemon was told to end.
 const FAREWELL: Duration = Duration::from_secs(3);
-
-/// After `accept` failed, as it does when descriptors run out: time for some to be given back.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a worker is made of; everything in it can be sent to its thread.
 pub(super) struct Plan {
@@ -63,6 +61,7 @@ pub(super) struct Worker {
     pub(super) access_log: AccessSampler,
     pub(super) counters: Arc<Counters>,
     pub(super) gate: Arc<Gate>,
+    pub(super) spare: Spare,
     pub(super) http: connection::Protocols,
     trusted_proxies: Vec<Network>,
     roster: Roster,
@@ -99,7 +98,7 @@ pub(super) fn run(
             let Some(assignment) = assignment else { break };
             match open(assignment, &upstreams) {
                 Ok((listener, door)) => {
-                    spawn_local(accept(listener, Rc::new(door), Rc::clone(&worker), stop.clone()));
+                    spawn_local(accept::run(listener, Rc::new(door), Rc::clone(&worker), stop.clone()));
                 }
                 Err(error) => warn!(%error, "a listener could not be given to a worker"),
             }
@@ -128,27 +127,6 @@ fn open(assignment: Assignment, upstreams: &[Rc<Pool>]) -> io::Result<(TcpListen
     Ok((listener, door))
 }
 
-/// Accepts until `stop`. An error of `accept` never ends it.
-async fn accept(listener: TcpListener, door: Rc<Door>, worker: Rc<Worker>, stop: CancellationToken) {
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                worker.counters.accepted.increment();
-                spawn_local(connection::serve(Rc::clone(&worker), Rc::clone(&door), socket, peer));
-            }
-            Err(error) => {
-                worker.counters.accept_errors.increment();
-                debug!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
 impl Worker {
     fn new(plan: Plan) -> Self {
         Self {
@@ -160,6 +138,7 @@ impl Worker {
             access_log: AccessSampler::new(plan.access_log),
             counters: plan.counters,
             gate: plan.gate,
+            spare: Spare::default(),
             trusted_proxies: plan.trusted_proxies,
             roster: Roster::default(),
         }

@@ -12,6 +12,7 @@ mod challenges;
 mod commands;
 mod forwarding;
 mod https;
+mod limits;
 mod peers;
 mod ports;
 mod settings;

@@ -236,6 +236,15 @@ impl Multiplexed {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
+    /// A GET with further fields: the status.
+    pub async fn get_with(&mut self, path: &str, fields: &[(&str, &str)]) -> u16 {
+        let request = http::Request::builder().uri(format!("https://127.0.0.1{path}"));
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.0.ready().await.expect("the connection goes on");
+        let answer = self.0.send_request(request.body(Full::default()).unwrap()).await.expect("an answer");
+        answer.status().as_u16()
+    }
+
     /// Any request.
     pub async fn send(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> (u16, Bytes) {
         let request = http::Request::builder().method(method).uri(format!("https://127.0.0.1{path}"));

@@ -91,14 +91,27 @@ impl Doorman {
         doorman
     }
 
+    /// Starts it by way of another program that becomes it: `prlimit`, `unshare`.
+    pub async fn start_by(launcher: &[&str], settings: &Settings) -> Self {
+        let home = TempDir::new().unwrap();
+        let store = home.path().join("store");
+        let doorman = Self::launch(home, settings, &store, launcher).await;
+        doorman.listens("http").await;
+        doorman
+    }
+
     async fn start_at(home: TempDir, settings: &Settings, store: &Path) -> Self {
+        Self::launch(home, settings, store, &[]).await
+    }
+
+    async fn launch(home: TempDir, settings: &Settings, store: &Path, launcher: &[&str]) -> Self {
         let settings = settings.clone().set("admin", "listen", home.path().join("admin.sock").to_str()).set(
             "store",
             "dir",
             store.to_str(),
         );
         std::fs::write(home.path().join("doorman.toml"), settings.toml()).unwrap();
-        let process = run(home.path());
+        let process = run(home.path(), launcher);
         let doorman = Self { process, home };
         doorman.answers().await;
         doorman
@@ -107,7 +120,7 @@ impl Doorman {
     /// Starts it again after it ended.
     pub async fn start_again(&mut self) {
         assert!(!self.process.is_running(), "it is still running");
-        self.process = run(self.home.path());
+        self.process = run(self.home.path(), &[]);
         self.answers().await;
         self.listens("http").await;
     }
@@ -139,6 +152,13 @@ impl Doorman {
         over_unix(&self.home.path().join("admin.sock"), method, target)
             .await
             .expect("the admin socket answers")
+    }
+
+    /// A counter or gauge of `GET /metrics` without labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = self.admin("GET", "/metrics").await;
+        let line = page.text().lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
     }
 
     /// Waits until `GET /status` is such that `is` holds.
@@ -197,11 +217,17 @@ pub async fn command(arguments: &[&str]) -> Output {
 
 /// Starts the binary with these arguments, to be looked at while it runs.
 pub fn start(arguments: &[&str]) -> Process {
-    Process::start("doorman", Command::new(BINARY).args(arguments).env("NO_COLOR", "1"))
+    launch(&[], arguments)
 }
 
-fn run(home: &Path) -> Process {
-    start(&["run", "--config", home.join("doorman.toml").to_str().unwrap()])
+fn run(home: &Path, launcher: &[&str]) -> Process {
+    launch(launcher, &["run", "--config", home.join("doorman.toml").to_str().unwrap()])
+}
+
+fn launch(launcher: &[&str], arguments: &[&str]) -> Process {
+    let mut words = launcher.iter().chain([&BINARY]);
+    let mut command = Command::new(words.next().expect("at least the binary"));
+    Process::start("doorman", command.args(words).args(arguments).env("NO_COLOR", "1"))
 }
 
 fn listener(status: &Value, kind: &str) -> Option<SocketAddr> {

@@ -2,6 +2,8 @@
 
 pub mod client;
 pub mod doorman;
+pub mod frames;
+pub mod network;
 pub mod pebble;
 pub mod peer;
 pub mod process;

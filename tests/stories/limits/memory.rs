@@ -1,0 +1,130 @@
+//! How much memory clients can make the door use, and that it is given back.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::SOON;
+use crate::support::client::Connection;
+use crate::support::doorman::{Doorman, Settings};
+use crate::support::until;
+use crate::support::upstream::{Upstream, plain};
+
+const CONNECTIONS: u64 = 5000;
+
+/// What an idle connection costs after its first request: hyper's two buffers, its state, a task.
+const IDLE_KIB: u64 = 28;
+
+/// What is left of each when 5,000 have gone: what the allocator keeps for the next.
+const LEFT_KIB: u64 = 26;
+
+const DOWNLOADS: u64 = 200;
+
+/// What a download holds whose reader has stopped: at most a full buffer (128 KiB) on each side, twice while one is
+/// being moved into the other, and the state of two connections.
+const STALLED_KIB: u64 = 600;
+
+/// What the process takes that nobody is connected to, and what grows with the first clients whoever they are.
+const BASE_KIB: u64 = 8 * 1024;
+
+#[tokio::test]
+async fn five_thousand_connections_cost_so_much_and_are_given_back() {
+    let panel = Upstream::answering(|_| plain(200, "ok")).await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let http = door.http().await;
+    let start = door.process.memory_kib("VmRSS");
+
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = Connection::open(http).await;
+        client.buffer = Vec::new();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(status(&client.stream).await, 200);
+        clients.push(client);
+    }
+    assert_eq!(door.metric("doorman_connections").await, CONNECTIONS);
+    let held = door.process.memory_kib("VmRSS").saturating_sub(start);
+    drop(clients);
+    gone(&door).await;
+    let mut left = 0;
+    let bound = BASE_KIB + CONNECTIONS * LEFT_KIB;
+    let given_back = until("the memory is given back", SOON, async || {
+        left = door.process.memory_kib("VmRSS").saturating_sub(start);
+        (left < bound).then_some(left)
+    });
+    let left = given_back.await;
+
+    println!(
+        "{start} KiB at the start; {CONNECTIONS} idle connections held {held} KiB more; {left} KiB were left"
+    );
+    let bound = BASE_KIB + CONNECTIONS * IDLE_KIB;
+    assert!(held < bound, "{held} KiB, more than {bound}");
+}
+
+#[tokio::test]
+async fn two_hundred_downloads_whose_readers_stop_hold_a_bounded_amount() {
+    let (tell, _) = watch::channel(0u64);
+    let sent = tell.clone();
+    let panel = Upstream::with(move |mut client| {
+        let tell = tell.clone();
+        async move {
+            use tokio::io::AsyncWriteExt;
+            client.head().await;
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+            let piece = vec![b'x'; 1 << 16];
+            loop {
+                // Nothing taken for that long: every buffer on the way is full.
+                match tokio::time::timeout(Duration::from_secs(1), client.stream.write_all(&piece)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return,
+                    Err(_) => break,
+                }
+            }
+            tell.send_modify(|full| *full += 1);
+            client.rest().await;
+        }
+    })
+    .await;
+    let settings = Settings::panel(panel.url()).set("http", "body_timeout", "10m");
+    let door = Doorman::start(&settings).await;
+    let start = door.process.memory_kib("VmRSS");
+    let mut readers = Vec::new();
+    for _ in 0..DOWNLOADS {
+        let mut client = Connection::open(door.http().await).await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        readers.push(client);
+    }
+
+    let mut full = sent.subscribe();
+    let all = full.wait_for(|full| *full == DOWNLOADS);
+    tokio::time::timeout(4 * SOON, all).await.expect("all buffers are full").unwrap();
+    let held = door.process.memory_kib("VmRSS").saturating_sub(start);
+    drop(readers);
+    gone(&door).await;
+    let left = door.process.memory_kib("VmRSS").saturating_sub(start);
+
+    println!(
+        "{DOWNLOADS} stalled downloads held {held} KiB, {} KiB each; {left} KiB were left",
+        held / DOWNLOADS
+    );
+    let bound = BASE_KIB + DOWNLOADS * STALLED_KIB;
+    assert!(held < bound, "{held} KiB, more than {bound}");
+    assert!(left < bound, "{left} KiB were left, more than {bound}");
+}
+
+async fn gone(door: &Doorman) {
+    until("all connections are gone", SOON, async || {
+        (door.metric("doorman_connections").await == 0).then_some(())
+    })
+    .await;
+}
+
+/// The status of a small answer, read without a buffer that stays.
+async fn status(stream: &TcpStream) -> u16 {
+    let mut head = [0; 512];
+    stream.readable().await.unwrap();
+    let length = stream.try_read(&mut head).unwrap_or(0);
+    let text = std::str::from_utf8(&head[..length]).unwrap();
+    text.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status line")
+}
