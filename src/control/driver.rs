@@ -22,7 +22,7 @@ use super::local_ca::LocalCa;
 use super::pair::Pair;
 use super::store::{Loaded, Role, Store, export};
 use super::when;
-use crate::policy::alert::{Alert, Severity};
+use crate::policy::alert::{Alert, Kind, Severity};
 use crate::policy::failure::{Approach, Class, Disposition, Failure};
 use crate::policy::lifecycle::{
     Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
@@ -244,6 +244,9 @@ impl Driver {
     }
 
     fn alert(&self, alert: Alert) {
+        if alert.kind == Kind::Renewed {
+            return; // the log has it already
+        }
         let (kind, sentence) = (alert.kind.as_str(), alert.kind.sentence());
         let last_error =
             self.board.read_with(|notes| notes.lifecycle.as_ref()?.last_error().map(ToOwned::to_owned));

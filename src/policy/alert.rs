@@ -1,12 +1,20 @@
 //! What is worth waking somebody for: each worsening once, in order, and that it is over.
 //!
-//! `docs/runbook.md` has a section for each [`Kind`], under the name that [`Kind::as_str`] gives it.
+//! `docs/runbook.md` has a section for each [`Kind`], under the name that [`Kind::as_str`] gives it. What people read
+//! is made by [`text`], with the words of one file a language. A new kind is a line in each `match` of this file and of
+//! the languages' files: the compiler names those that are missing.
+
+mod en;
+pub mod text;
+mod zh_cn;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+
+use super::failure::Class;
 
 /// Failures in a row that are nobody's business yet: the sixth comes two hours after the first.
 const FAILURES_UNTOLD: u32 = 5;
@@ -30,6 +38,8 @@ pub enum Kind {
     Expired,
     /// All is well again.
     Recovered,
+    /// A renewal succeeded, and nothing was wrong before: for those who asked to hear it.
+    Renewed,
 }
 
 /// How bad it is.
@@ -44,7 +54,8 @@ pub enum Severity {
 }
 
 /// Whether it is news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Edge {
     /// It has just become so.
     News,
@@ -53,12 +64,54 @@ pub enum Edge {
 }
 
 /// Something to tell the administrator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// What.
     pub kind: Kind,
     /// Whether it is news.
     pub edge: Edge,
+}
+
+/// An alert with how things were when it was raised: enough for a text in any language, however late it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What is told.
+    #[serde(flatten)]
+    pub alert: Alert,
+    /// When it became so.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The end of the certificate, if there is one.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub not_after: Option<OffsetDateTime>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What went wrong last, in a sentence.
+    pub error: Option<String>,
+    /// Where to look for that.
+    pub class: Option<Class>,
+    /// The moment of the next try, where one is known.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub next_try: Option<OffsetDateTime>,
+    /// What it is about in particular: who has the port, for instance.
+    pub detail: Option<String>,
+}
+
+impl Notice {
+    /// An alert about which nothing more is known.
+    #[must_use]
+    pub fn bare(alert: Alert, at: OffsetDateTime) -> Self {
+        Self {
+            alert,
+            at,
+            not_after: None,
+            failures: 0,
+            error: None,
+            class: None,
+            next_try: None,
+            detail: None,
+        }
+    }
 }
 
 /// How things are, as far as somebody may want to know.
@@ -142,6 +195,12 @@ impl Open {
         self.told.iter().map(|told| told.kind).max()
     }
 
+    /// Whether all was well, as far as anybody was told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
     /// When the next reminder is due, if nothing else happens.
     #[must_use]
     pub fn next_reminder(&self) -> Option<OffsetDateTime> {
@@ -152,13 +211,14 @@ impl Open {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RateLimited,
         Self::PortTaken,
         Self::RenewalFailing,
         Self::Critical,
         Self::Expired,
         Self::Recovered,
+        Self::Renewed,
     ];
 
     /// Those that are told because something got worse, the worst last.
@@ -169,7 +229,7 @@ impl Kind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::Recovered => Severity::Info,
+            Self::Recovered | Self::Renewed => Severity::Info,
             Self::RateLimited | Self::PortTaken | Self::RenewalFailing => Severity::Warning,
             Self::Critical | Self::Expired => Severity::Critical,
         }
@@ -185,6 +245,7 @@ impl Kind {
             Self::Critical => "critical",
             Self::Expired => "expired",
             Self::Recovered => "recovered",
+            Self::Renewed => "renewed",
         }
     }
 
@@ -200,6 +261,7 @@ impl Kind {
             Self::Critical => "the certificate expires within a day, and could not be renewed",
             Self::Expired => "the certificate has expired",
             Self::Recovered => "the certificate is good again",
+            Self::Renewed => "the certificate was renewed",
         }
     }
 
@@ -210,7 +272,7 @@ impl Kind {
             Self::RenewalFailing => situation.failures > FAILURES_UNTOLD,
             Self::Critical => situation.worth == Worth::Critical,
             Self::Expired => situation.worth == Worth::Expired,
-            Self::Recovered => false,
+            Self::Recovered | Self::Renewed => false,
         }
     }
 }

@@ -22,7 +22,7 @@ pub use self::activity::{Activity, Fallback, Held, Obstacle, Ports, Reason, Term
 pub use self::event::{Accepted, Action, Event, Fate, Insistence, Refusal};
 pub use self::memory::Memory;
 pub use self::projection::{Health, Word};
-use super::alert;
+use super::alert::{self, Alert, Edge, Kind, Notice};
 use super::failure::{Approach, Class, Disposition, Failure};
 use super::renewal_info::RenewalInfo;
 use super::schedule::{self, Cause, Jitter, Ledger, Urgency, ValidationBudget};
@@ -57,6 +57,7 @@ impl Lifecycle {
     /// Takes the event in and says what to do, in order.
     pub fn handle(&mut self, now: OffsetDateTime, event: Event, jitter: Jitter) -> Vec<Action> {
         let mut actions = Vec::new();
+        let renewed = matches!(event, Event::Renewed(_));
         match event {
             Event::Tick => {}
             Event::Ports(ports) => self.ports = ports,
@@ -102,7 +103,7 @@ impl Lifecycle {
         self.advance(now, jitter, &mut actions);
         self.inquire(now, &mut actions);
         self.keep_up_appearances(now, &mut actions);
-        self.tell(now, &mut actions);
+        self.tell(now, renewed, &mut actions);
         actions
     }
 
@@ -175,6 +176,19 @@ impl Lifecycle {
                 Obstacle::Port => None,
                 Obstacle::Governor { until } | Obstacle::Refusal { until, .. } => Some(until),
             },
+        }
+    }
+
+    /// An alert of this moment with what goes into its text.
+    #[must_use]
+    pub fn notice(&self, now: OffsetDateTime, alert: Alert) -> Notice {
+        Notice {
+            not_after: self.held.as_ref().map(|held| held.life.not_after),
+            failures: self.failures,
+            error: self.last_error().map(ToOwned::to_owned),
+            class: self.last_error_class(),
+            next_try: self.next_renewal_at(),
+            ..Notice::bare(alert, now)
         }
     }
 
@@ -309,11 +323,14 @@ impl Lifecycle {
         }
     }
 
-    fn tell(&mut self, now: OffsetDateTime, actions: &mut Vec<Action>) {
+    fn tell(&mut self, now: OffsetDateTime, renewed: bool, actions: &mut Vec<Action>) {
         let before = self.alerts.clone();
         let situation = self.situation(now);
-        let alerts = self.alerts.see(now, situation);
-        if self.alerts == before {
+        let mut alerts = self.alerts.see(now, situation);
+        if renewed && before.is_empty() {
+            alerts.push(Alert { kind: Kind::Renewed, edge: Edge::News });
+        }
+        if alerts.is_empty() && self.alerts == before {
             return;
         }
         // Written down last: what is killed in between is told twice, rather than never.

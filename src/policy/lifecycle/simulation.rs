@@ -74,7 +74,7 @@ fn two_thousand_lives_of_sixty_days_with_every_misfortune() {
     for seed in 0..2_000 {
         let world = run(seed, SHORTLIVED, DAY * 60);
         assert!(world.tries.len() < 900, "seed {seed}: {} tries", world.tries.len());
-        recoveries += world.alerts.iter().filter(|(_, alert)| alert.kind == alert::Kind::Recovered).count();
+        recoveries += world.alerts.iter().filter(|(_, alert)| alert.kind == Kind::Recovered).count();
     }
     assert!(recoveries > 2_000, "only {recoveries} incidents: the dice are too kind");
 }
@@ -113,7 +113,7 @@ fn a_port_that_is_taken_for_days_costs_no_order_and_is_used_when_it_is_free() {
     world.live_until(BEGIN + DAY * 8 + HOUR);
     assert_eq!(world.lifecycle.word(world.now), Word::Valid);
     let kinds: Vec<_> = world.alerts.iter().map(|(_, alert)| alert.kind).collect();
-    use alert::Kind::{Critical, Expired, PortTaken, Recovered};
+    use Kind::{Critical, Expired, PortTaken, Recovered};
     assert_eq!(kinds[..3], [PortTaken, Critical, Expired]);
     assert_eq!(kinds.last(), Some(&Recovered));
 }

@@ -71,7 +71,7 @@ impl World {
                 Outcome::Failed(class, disposition) => {
                     self.job = None;
                     self.note(&format!("failed: {class:?} {disposition:?}"));
-                    let sentence = "misfortune".to_owned();
+                    let sentence = sentence(class).to_owned();
                     self.happens(Event::Failed(Failure { class, sentence, disposition }));
                 }
             }
@@ -188,5 +188,20 @@ impl World {
 
     pub(super) fn is_excused(&self) -> bool {
         self.now < self.excused_until
+    }
+}
+
+/// As a real failure of this class might read.
+fn sentence(class: Class) -> &'static str {
+    match class {
+        Class::Network => "https://ca.example/directory could not be reached: connection refused",
+        Class::Ca
+        | Class::RateLimit
+        | Class::Validation
+        | Class::Configuration
+        | Class::Clock
+        | Class::Store
+        | Class::Installation
+        | Class::Fault => "misfortune",
     }
 }

@@ -9,7 +9,7 @@ use super::ca::{Ca, Certificate, Wish};
 use super::dice::Dice;
 use super::job::Job;
 use super::{BEGIN, DAY, HOUR, terms};
-use crate::policy::alert::{Alert, Edge, Kind, Severity};
+use crate::policy::alert::{Alert, Edge, Kind, Notice, Severity};
 use crate::policy::lifecycle::{Action, Event, Held, Lifecycle, Memory, Ports};
 use crate::policy::renewal_info::{Advice, Window};
 use crate::policy::schedule::Jitter;
@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) story: Vec<String>,
     pub(super) tries: Vec<OffsetDateTime>,
     pub(super) alerts: Vec<(OffsetDateTime, Alert)>,
+    /// The same, with what goes into their texts; successes are not among them.
+    pub(super) notices: Vec<Notice>,
     pub(super) dice: Option<Dice>,
     pub(super) life: Duration,
     pub(super) disk: Disk,
@@ -85,6 +87,7 @@ impl World {
             story: Vec::new(),
             tries: Vec::new(),
             alerts: Vec::new(),
+            notices: Vec::new(),
             dice,
             life,
             disk: Disk::default(),
@@ -226,7 +229,8 @@ impl World {
             let jitter = self.jitter();
             let actions = self.lifecycle.handle(self.believed(), event, jitter);
             for action in actions {
-                if self.one_in(300) {
+                let success = matches!(action, Action::Tell(alert) if alert.kind == Kind::Renewed);
+                if !success && self.one_in(300) {
                     return self.crash();
                 }
                 events.extend(self.act(action));
@@ -281,7 +285,12 @@ impl World {
     /// down is told again, as mail is.
     fn hear(&mut self, alert: Alert) {
         self.note(&format!("{:?} {}", alert.edge, alert.kind));
+        if alert.kind == Kind::Renewed {
+            assert!(self.told.is_empty() || self.killed, "that is a recovery");
+            return;
+        }
         self.alerts.push((self.now, alert));
+        self.notices.push(self.lifecycle.notice(self.believed(), alert));
         let killed = std::mem::take(&mut self.killed);
         match alert.edge {
             Edge::Reminder => {

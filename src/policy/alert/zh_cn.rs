@@ -1,0 +1,124 @@
+//! Simplified Chinese.
+
+use super::Kind;
+use super::text::{Doing, Lasts, Span, Words};
+use crate::policy::failure::Class;
+
+pub(super) const WORDS: Words = Words {
+    tag: "zh-CN",
+    title,
+    reminder: "（每日提醒）",
+    host: "💻 主机名：",
+    addresses: "🌐 IP：",
+    lasts,
+    span,
+    reason: |class, error| format!("原因（{}）：{error}", class_name(class)),
+    detail: |detail| format!("具体情况：{detail}"),
+    doing,
+    remedy: |kind, class| remedy(kind, class).to_owned(),
+    more: |kind| format!("详细说明：docs/runbook.md 中的 {} 一节", kind.as_str()),
+    late: |age, at| format!("本消息迟到了 {age}，因为之前无法发出。产生时间：{at}。"),
+    dropped: |count| format!("另有 {count} 条更早的告警始终无法发出，已被丢弃。"),
+    test: ("这是 doorman 的测试消息", "一切正常。有人运行了“doorman alert test”，今后的告警会这样送到这里。"),
+};
+
+fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::RateLimited => "CA 要等到证书过期之后才允许再次申请",
+        Kind::PortTaken => "80 端口被其他程序占用，证书无法续期",
+        Kind::RenewalFailing => "证书续期连续失败",
+        Kind::Critical => "证书即将过期",
+        Kind::Expired => "证书已过期",
+        Kind::Recovered => "一切恢复正常",
+        Kind::Renewed => "证书续期成功",
+    }
+}
+
+fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Network => "网络",
+        Class::Ca => "CA 故障",
+        Class::RateLimit => "CA 限额",
+        Class::Validation => "CA 验证失败",
+        Class::Configuration => "配置",
+        Class::Clock => "时钟",
+        Class::Store => "磁盘",
+        Class::Installation => "安装",
+        Class::Fault => "doorman 自身故障",
+    }
+}
+
+fn lasts(lasts: Lasts<'_>) -> String {
+    match lasts {
+        Lasts::Missing => "目前还没有证书。".to_owned(),
+        Lasts::Left { span, until } => format!("证书将在 {span}后到期，到期时间为 {until}。"),
+        Lasts::Over { span, since } => format!("证书已于 {since} 过期（{span}前）。"),
+    }
+}
+
+fn span(span: Span) -> String {
+    match (span.days, span.hours, span.minutes) {
+        (0, 0, 0) => "不到 1 分钟".to_owned(),
+        (0, 0, minutes) => format!("{minutes} 分钟"),
+        (0, hours, 0) => format!("{hours} 小时"),
+        (0, hours, minutes) => format!("{hours} 小时 {minutes} 分钟"),
+        (days, 0, _) => format!("{days} 天"),
+        (days, hours, _) => format!("{days} 天 {hours} 小时"),
+    }
+}
+
+fn doing(doing: Doing<'_>) -> String {
+    let does = match doing.kind {
+        Kind::RateLimited => "doorman 会等到 CA 指定的时间再试。",
+        Kind::PortTaken => "doorman 每两秒尝试一次接管该端口，一旦空出便立即续期。",
+        Kind::RenewalFailing => "doorman 会自动继续重试。",
+        Kind::Critical => "doorman 大约每小时重试一次，直到成功。",
+        Kind::Expired if doing.stands_in => "doorman 暂时使用本地 CA 签发的证书顶替，并大约每小时重试一次。",
+        Kind::Expired => "doorman 仍在使用已过期的证书，并大约每小时重试一次。",
+        Kind::Recovered | Kind::Renewed => "doorman 已启用新证书，并会按时续期。",
+    };
+    let mut text = does.to_owned();
+    match doing.kind {
+        Kind::Recovered | Kind::Renewed => {}
+        Kind::RateLimited | Kind::PortTaken | Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
+            if doing.failures > 0 {
+                text.push_str(&format!("已连续失败 {} 次。", doing.failures));
+            }
+            if let Some(next) = doing.next_try {
+                text.push_str(&format!("下次尝试时间：{next}。"));
+            }
+        }
+    }
+    text
+}
+
+fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
+    match kind {
+        Kind::RateLimited => {
+            "用“doorman status”查看是哪一项限额。如果有其他程序或机器在为同一地址申请证书，请停掉它；否则可把 ip_cert.directory 改为其他 CA。"
+        }
+        Kind::PortTaken => "请停掉占用 80 端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
+        Kind::Recovered | Kind::Renewed => "您无需做任何事。",
+        Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
+            class.map_or("请用“doorman status”查看障碍所在，排除后运行“doorman renew”。", remedy_by_class)
+        }
+    }
+}
+
+fn remedy_by_class(class: Class) -> &'static str {
+    match class {
+        Class::Network => "本机无法连接 CA：请检查 DNS、路由和出站防火墙，然后运行“doorman renew”。",
+        Class::Ca => "CA 出现故障：请查看它的状态页。如果持续不恢复，可把 ip_cert.directory 改为其他 CA。",
+        Class::RateLimit => {
+            "CA 的限额已用完：请找出还有谁在为该地址申请证书并停掉它。CA 允许时 doorman 会自动重试。"
+        }
+        Class::Validation => {
+            "CA 无法访问本机：请在服务商的防火墙中放行 80 端口，并确认该 IP 仍属于本机，然后运行“doorman renew”。"
+        }
+        Class::Configuration => "CA 拒绝了当前配置：请按上述原因修改配置，并重启 doorman。",
+        Class::Clock => "请校准时钟，例如运行“timedatectl set-ntp true”，然后运行“doorman renew”。",
+        Class::Store => "磁盘无法写入：请查看“df -h”和“mount”并腾出空间，然后运行“doorman renew”。",
+        Class::Installation => "新证书已签发，但某个监听端口仍在使用旧证书：请重启 doorman。",
+        Class::Fault => "这是 doorman 自身的故障：请附上日志反馈，并重启 doorman。",
+    }
+}
