@@ -48,6 +48,8 @@ pub(super) struct Activity {
     owed: Cell<usize>,
     /// Something was read since the request's end: the head of the next one has begun.
     ahead: Cell<bool>,
+    /// What is left of the body of the last request is read by nobody.
+    unread: Cell<bool>,
     /// Times that everything written so far had left.
     flushes: Cell<u64>,
 }
@@ -73,6 +75,7 @@ impl Activity {
             streams: Cell::new((0, 0)),
             owed: Cell::new(0),
             ahead: Cell::new(false),
+            unread: Cell::new(false),
             flushes: Cell::new(0),
         })
     }
@@ -108,6 +111,7 @@ impl Activity {
     pub(super) fn request_began(&self, body: bool) {
         self.close_delimited.set(false);
         self.ahead.set(false);
+        self.unread.set(false);
         if body {
             self.enter(Phase::Upload, self.limits.body_timeout);
         } else {
@@ -146,6 +150,16 @@ impl Activity {
     /// The last piece of the response was handed to the socket.
     pub(super) fn response_ended(&self) {
         self.phase.set(Phase::Flushing);
+    }
+
+    /// Nobody wants the rest of the request body.
+    pub(super) fn left_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// Whether the client may still be sending what nobody wants.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.get()
     }
 
     /// Changes whenever everything written so far has left.

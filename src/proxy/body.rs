@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use super::activity::{Activity, OpenStream};
 use super::driver::Driver;
+use super::inbound::Inbound;
 use super::pool::Lease;
 use super::timer::Timer;
 use crate::policy::headers;
@@ -37,7 +38,7 @@ impl std::fmt::Debug for RequestBody {
 
 /// A request body in transit.
 pub(super) struct Upload {
-    incoming: Incoming,
+    incoming: Inbound,
     /// Closed until the upstream says 100: polling the body would say it to the client (RFC 9110 section 10.1.1).
     gate: Option<Gate>,
     /// Who waits for it.
@@ -83,7 +84,7 @@ impl Gate {
 
 impl Upload {
     /// A body that tells `timer` how it moves.
-    pub(super) fn new(incoming: Incoming, timer: Timer) -> Self {
+    pub(super) fn new(incoming: Inbound, timer: Timer) -> Self {
         Self { incoming, gate: None, driver: None, timer }
     }
 

@@ -19,6 +19,7 @@ use tracing::debug;
 
 use super::activity::{Activity, Phase, Watched};
 use super::gate::Place;
+use super::inbound;
 use super::now;
 use super::service::{Client, Protocol};
 use super::stream::{BUFFER_BYTES, Stream};
@@ -147,11 +148,8 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
         move |request| client.call(request)
     });
     let mut connection = worker.http.http1.serve_connection(io, service);
-    let ended = converse(&mut connection, &activity).await;
+    let end = converse(&mut connection, &activity).await;
     let upstream = client.tunnel.take();
-    if !ended && upstream.is_none() && !activity.would_look_complete() {
-        return;
-    }
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().stream;
     match upstream {
@@ -162,12 +160,39 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketA
             debug!(?carried, "tunnel ended");
         }
         None if activity.would_look_complete() => stream.close_by_reset(),
-        None => {}
+        None => {
+            if let (true, Some(socket)) = (end.leaves_unread(&activity), stream.tcp()) {
+                drop(parts.read_buf);
+                inbound::linger(socket).await;
+            }
+        }
     }
 }
 
-/// Drives the connection to its end, or to the end of its time. Whether it came to an end by itself.
-async fn converse<S>(connection: &mut http1::Connection<TokioIo<Watched>, S>, activity: &Rc<Activity>) -> bool
+/// How a conversation in HTTP/1 ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With all that was to be said.
+    Complete,
+    /// With something that is no HTTP, and the answer to that.
+    Refused,
+    /// The client or its connection failed, or its time was over.
+    Cut,
+}
+
+impl End {
+    /// Whether the last word was ours, and the client may be sending all the same.
+    fn leaves_unread(self, activity: &Activity) -> bool {
+        match self {
+            Self::Complete => activity.has_unread(),
+            Self::Refused => true,
+            Self::Cut => false,
+        }
+    }
+}
+
+/// Drives the connection to its end, or to the end of its time.
+async fn converse<S>(connection: &mut http1::Connection<TokioIo<Watched>, S>, activity: &Rc<Activity>) -> End
 where
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = super::body::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -181,10 +206,9 @@ where
             std::pin::Pin::new(&mut *connection).graceful_shutdown();
         }
         if let Poll::Ready(result) = std::pin::Pin::new(&mut *connection).poll(cx) {
-            if let Err(error) = &result {
-                debug!(%error, "connection ended");
-            }
-            return Poll::Ready(result.is_ok());
+            let Err(error) = result else { return Poll::Ready(End::Complete) };
+            debug!(%error, "connection ended");
+            return Poll::Ready(if error.is_parse() { End::Refused } else { End::Cut });
         }
         // A deadline that moved back is looked up when the timer fires; one that moved forward, now.
         if activity.deadline() < deadline.deadline() {
@@ -198,7 +222,7 @@ where
             // The request may still answer for itself: a late upstream is a 504, a late body a 408.
             let answers = matches!(activity.phase(), Phase::Waiting | Phase::Upload);
             if !answers || std::pin::Pin::new(&mut *connection).poll(cx).is_ready() || activity.is_overdue() {
-                return Poll::Ready(false);
+                return Poll::Ready(End::Cut);
             }
         }
         Poll::Pending

@@ -3,8 +3,12 @@
 //! A connection is driven by the task that uses it, and by nobody else. So hyper's own wake-ups between the two ends of
 //! a body, which are both in that task, would only make it run once more for nothing: hyper is given a waker that takes
 //! a note, and the socket and the request body, which are ours, register the task itself.
+//!
+//! An upstream may answer a request, and close, before it has read all of it. What is written then fails, while the answer
+//! waits to be read. hyper would give up at the first failure, so it never hears of one: whether there is an answer is
+//! for the reading side to find out, which the end of the connection wakes too.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,7 +22,14 @@ use super::stream::Stream;
 
 /// The task that drives a connection now.
 #[derive(Clone, Debug)]
-pub(super) struct Driver(Rc<RefCell<Waker>>);
+pub(super) struct Driver(Rc<State>);
+
+#[derive(Debug)]
+struct State {
+    task: RefCell<Waker>,
+    /// A write has failed: the upstream hears no more, but may have said something.
+    deaf: Cell<bool>,
+}
 
 /// A stream whose readiness wakes the driver, whoever polls it.
 #[derive(Debug)]
@@ -56,7 +67,7 @@ impl Wake for Woken {
 
 impl Driver {
     pub(super) fn new() -> Self {
-        Self(Rc::new(RefCell::new(Waker::noop().clone())))
+        Self(Rc::new(State { task: RefCell::new(Waker::noop().clone()), deaf: Cell::new(false) }))
     }
 
     /// Polls a connection of hyper's for the task in `cx`.
@@ -65,8 +76,8 @@ impl Driver {
         cx: &Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if !self.0.borrow().will_wake(cx.waker()) {
-            self.0.replace(cx.waker().clone());
+        if !self.0.task.borrow().will_wake(cx.waker()) {
+            self.0.task.replace(cx.waker().clone());
         }
         NOTE.with(|note| {
             note.woken.0.store(false, Ordering::Relaxed);
@@ -81,7 +92,28 @@ impl Driver {
 
     /// Polls something else for the task that drives the connection.
     pub(super) fn poll<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        poll(&mut Context::from_waker(&self.0.borrow()))
+        poll(&mut Context::from_waker(&self.0.task.borrow()))
+    }
+
+    /// Whether the upstream hears no more.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.0.deaf.get()
+    }
+
+    /// Polls something that writes. It never fails: after a failure it is pending for good.
+    fn poll_write<T>(
+        &self,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.is_deaf() {
+            return Poll::Pending;
+        }
+        let polled = self.poll(poll);
+        if matches!(polled, Poll::Ready(Err(_))) {
+            self.0.deaf.set(true);
+            return Poll::Pending;
+        }
+        polled
     }
 }
 
@@ -95,7 +127,7 @@ impl AsyncRead for Driven {
 impl AsyncWrite for Driven {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, driver } = self.get_mut();
-        driver.poll(|cx| Pin::new(stream).poll_write(cx, buf))
+        driver.poll_write(|cx| Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -104,7 +136,7 @@ impl AsyncWrite for Driven {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, driver } = self.get_mut();
-        driver.poll(|cx| Pin::new(stream).poll_write_vectored(cx, bufs))
+        driver.poll_write(|cx| Pin::new(stream).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -113,11 +145,11 @@ impl AsyncWrite for Driven {
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, driver } = self.get_mut();
-        driver.poll(|cx| Pin::new(stream).poll_flush(cx))
+        driver.poll_write(|cx| Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, driver } = self.get_mut();
-        driver.poll(|cx| Pin::new(stream).poll_shutdown(cx))
+        driver.poll_write(|cx| Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::body::{Opener, RequestBody, ResponseBody, Upload};
 use super::connect::ConnectError;
 use super::gate::TunnelPlace;
+use super::inbound::Inbound;
 use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
 use super::respond;
@@ -62,7 +63,7 @@ pub(super) fn prepare(
     client: &Client,
     host: Option<&HeaderValue>,
     response_timeout: Duration,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
 ) -> Outbound {
     let (mut parts, incoming) = request.into_parts();
     let bodiless = incoming.is_end_stream();

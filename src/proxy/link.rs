@@ -114,13 +114,13 @@ impl Link {
 
     /// Whether another request may follow: the last exchange is complete on both sides.
     pub(super) fn is_settled(&mut self) -> bool {
-        !self.ended && (self.sender.is_ready() || self.is_open())
+        !self.ended && !self.driver.is_deaf() && (self.sender.is_ready() || self.is_open())
     }
 
     /// Whether it is settled and, as far as one can see now, the upstream still there.
     pub(super) fn is_open(&mut self) -> bool {
         self.drive(&Context::from_waker(Waker::noop()));
-        !self.ended && self.sender.is_ready()
+        !self.ended && !self.driver.is_deaf() && self.sender.is_ready()
     }
 
     /// After a 101: the stream, and what the upstream has already said in the new protocol.

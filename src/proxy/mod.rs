@@ -12,6 +12,7 @@ mod driver;
 mod forward;
 mod gate;
 mod holder;
+mod inbound;
 mod link;
 mod listen;
 mod now;

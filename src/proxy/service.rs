@@ -21,6 +21,7 @@ use super::activity::{Activity, OpenStream};
 use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
 use super::gate::TunnelPlace;
+use super::inbound::Inbound;
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
@@ -56,7 +57,7 @@ enum Decision {
     /// It goes to the door's upstream.
     Forward(Outbound),
     /// It is for a token that another ACME client may know.
-    Ask(Box<Request<Incoming>>),
+    Ask(Box<Request<Inbound>>),
 }
 
 /// What tells how a client's connection is doing.
@@ -95,6 +96,7 @@ impl Client {
             }
             Protocol::Two(activity) => Some(activity.open_stream()),
         };
+        let request = request.map(|incoming| Inbound::new(incoming, &self.protocol));
         let version = request.version();
         let note = self.worker.access_log.is_wanted().then(|| Box::new(AccessNote::of(&request)));
         let decision = self.decide(request);
@@ -111,7 +113,7 @@ impl Client {
         }
     }
 
-    fn decide(&self, request: Request<Incoming>) -> Decision {
+    fn decide(&self, request: Request<Inbound>) -> Decision {
         if let Some(token) = route::challenge_token(request.method(), request.uri()) {
             if let Some(key_authorization) = self.worker.challenges.answer(token) {
                 self.worker.counters.challenges.increment();
@@ -124,7 +126,7 @@ impl Client {
         self.decide_for_panel(request)
     }
 
-    fn decide_for_panel(&self, request: Request<Incoming>) -> Decision {
+    fn decide_for_panel(&self, request: Request<Inbound>) -> Decision {
         let head = Head {
             method: request.method(),
             uri: request.uri(),
@@ -155,7 +157,7 @@ impl Client {
     }
 
     /// For a token that is not ours: `acme_webroot`, then `acme_upstream`, then the panel.
-    async fn ask_others(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+    async fn ask_others(&self, request: Request<Inbound>) -> Response<ResponseBody> {
         if let Some(token) = route::challenge_token(request.method(), request.uri())
             && let Some(answer) = self.token_of_another_client(token).await
         {
@@ -247,7 +249,7 @@ struct AccessNote {
 }
 
 impl AccessNote {
-    fn of(request: &Request<Incoming>) -> Self {
+    fn of(request: &Request<Inbound>) -> Self {
         let path = request.uri().path();
         let path = if path.starts_with(CHALLENGE_PREFIX) { CHALLENGE_PREFIX } else { path };
         Self { method: request.method().clone(), path: path.to_owned() }

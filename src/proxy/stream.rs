@@ -55,7 +55,8 @@ impl Stream {
         }
     }
 
-    fn tcp(&self) -> Option<&TcpStream> {
+    /// The socket under it, if it is one of TCP.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
             Self::TlsServer(tls) => Some(tls.get_ref().0),

@@ -112,7 +112,17 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The header block of a GET, with further fields; all without the dynamic table (RFC 7541 section 6.2.2).
 pub fn get(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = vec![0x82, 0x87]; // :method GET, :scheme https
+    block(0x82, path, fields)
+}
+
+/// The same of a POST.
+pub fn post(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    block(0x83, path, fields)
+}
+
+/// `method` as an index of the static table.
+fn block(method: u8, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = vec![method, 0x87]; // :scheme https
     block.extend([&[0x04][..], &string(path), &[0x01], &string("door.test")].concat());
     for (name, value) in fields {
         block.push(0);

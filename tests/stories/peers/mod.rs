@@ -2,6 +2,7 @@
 
 mod browser;
 mod curl;
+mod early;
 mod http2;
 mod origins;
 mod shapes;

@@ -119,6 +119,8 @@ fn pages() -> Vec<Shape> {
     vec![
         plain("GET /teapot"),
         plain("HEAD /teapot"),
+        plain("POST /teapot").body(b"tea"),
+        plain("POST /teapot").chunked(&[b"tea", b"and milk"]),
         plain("GET /nothing"),
         plain("GET /moved"),
         plain("GET /asked"),
