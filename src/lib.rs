@@ -8,6 +8,7 @@
 //! | [`cli`] | one file a command: what it prints and returns |
 //! | [`config`] | settings as written -> checked, all problems at once -> typed |
 //! | [`policy`] | decisions, pure: the certificate's life, what an ACME problem means, routing, header rules |
+//! | `machine` | looks at the machine: who listens where, what a process is |
 //! | [`shared`] | the corridor between the planes: cells with one writer, counters, the clock |
 //! | [`proxy`] | the data plane: the ports and what comes in through them |
 //! | [`control`] | the control plane: issue, install, observe, and the admin interface |
@@ -19,6 +20,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+mod machine;
 pub mod policy;
 pub mod proxy;
 pub mod shared;
@@ -35,7 +37,7 @@ use crate::config::Config;
 use crate::control::Issuer;
 use crate::proxy::{Plane, StartError, WorkerDied};
 use crate::shared::stats::{Counters, Stats};
-use crate::shared::{cell, challenges, clock, tls};
+use crate::shared::{challenges, clock, listeners, tls};
 
 /// Descriptors that are not for clients: logs, store, admin, the CA, the workers' own. Half of them all if there are few.
 const RESERVED_DESCRIPTORS: u64 = 64;
@@ -66,7 +68,7 @@ pub fn run(mut config: Config, issuer: Issuer, shutdown: &CancellationToken) -> 
     cap_by_descriptors(&mut config);
     let (publisher, lookup) = challenges::table();
     let (certificate, served) = tls::served();
-    let (told, listeners) = cell::cell(Vec::new());
+    let (told, listeners) = listeners::board();
     let counters: Vec<_> = (0..config.http.workers).map(|_| Arc::new(Counters::default())).collect();
     let stats = Stats::new(counters.iter().cloned());
 

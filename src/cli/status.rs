@@ -63,7 +63,13 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
     for listener in list(&status["listeners"]) {
         let state = paint.state(text(&listener["state"]));
         let mut line = format!("{} {} {state}", text(&listener["address"]), text(&listener["kind"]));
-        line.push_str(&holder(&listener["holder"]));
+        line.push_str(&holder("held by", &listener["holder"]));
+        line.push_str(&holder("joined by", &listener["joined"]));
+        if listener["holder"].is_null()
+            && let Some(detail) = listener["detail"].as_str()
+        {
+            line.push_str(&format!(": {detail}"));
+        }
         row(&mut table, "listener", &line);
     }
     for inbound in list(&status["xray"]) {
@@ -91,16 +97,21 @@ fn certificate(table: &mut String, certificate: &Value, now: OffsetDateTime) {
     optional(table, "SHA-256", &certificate["fingerprint_sha256"]);
 }
 
-fn holder(holder: &Value) -> String {
+/// Who has the port instead of us, or beside us.
+fn holder(how: &str, holder: &Value) -> String {
+    if holder.is_null() {
+        return String::new();
+    }
     let known: Vec<String> = [
-        holder["program"].as_str().map(ToOwned::to_owned),
+        Some(holder["program"].as_str().unwrap_or("a program").to_owned()),
         holder["pid"].as_i64().map(|pid| format!("pid {pid}")),
         holder["unit"].as_str().map(ToOwned::to_owned),
+        holder["user"].as_str().map(|user| format!("user {user}")),
     ]
     .into_iter()
     .flatten()
     .collect();
-    if known.is_empty() { String::new() } else { format!(", held by {}", known.join(", ")) }
+    format!(", {how} {}", known.join(", "))
 }
 
 fn optional(table: &mut String, name: &str, value: &Value) {

@@ -31,10 +31,9 @@ use super::when;
 use crate::config::IpCert;
 use crate::policy::failure::Approach;
 use crate::policy::schedule::ORDER_LIFE;
-use crate::shared::cell::Reader;
 use crate::shared::challenges::{Published, Publisher};
 use crate::shared::clock;
-use crate::shared::listeners::Listener;
+use crate::shared::listeners::Listeners;
 
 /// The same status for so long is no progress.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
@@ -64,7 +63,7 @@ pub(crate) struct Job {
     /// Where tokens are published.
     pub(crate) challenges: Publisher,
     /// Our doors.
-    pub(crate) listeners: Reader<Vec<Listener>>,
+    pub(crate) listeners: Listeners,
     /// Where the steps are told.
     pub(crate) board: Rc<Board>,
 }

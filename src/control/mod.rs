@@ -30,9 +30,8 @@ use tracing::error;
 
 use self::board::Board;
 use crate::config::Config;
-use crate::shared::cell::Reader;
 use crate::shared::challenges;
-use crate::shared::listeners::Listener;
+use crate::shared::listeners::Listeners;
 use crate::shared::stats::Stats;
 use crate::shared::tls;
 
@@ -75,7 +74,7 @@ pub struct Context {
     /// Where the pair goes that HTTPS listeners present.
     pub served: tls::Publisher,
     /// Which ports are ours.
-    pub listeners: Reader<Vec<Listener>>,
+    pub listeners: Listeners,
     /// What the workers counted.
     pub stats: Stats,
     /// When the process started.

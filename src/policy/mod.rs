@@ -4,6 +4,7 @@ pub mod alert;
 pub mod failure;
 pub mod headers;
 pub mod lifecycle;
+pub mod occupant;
 pub mod renewal_info;
 pub mod route;
 pub mod schedule;

@@ -11,7 +11,6 @@ mod connection;
 mod driver;
 mod forward;
 mod gate;
-mod holder;
 mod inbound;
 mod link;
 mod listen;
@@ -19,14 +18,16 @@ mod now;
 mod pool;
 mod respond;
 mod service;
+mod steer;
 mod stream;
 mod timer;
 mod tls;
 mod tunnel;
+mod upstreams;
+mod wanted;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,17 +35,15 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::error;
 
-use self::connect::Connector;
 use self::gate::Gate;
-use self::listen::ClaimError;
 use self::tls::Terminator;
+use self::wanted::Wanted;
 use self::worker::{Assignment, Plan};
-use crate::config::{AllowPaths, Config, Scheme, Upstream};
-use crate::shared::cell::Writer;
+use crate::config::Config;
 use crate::shared::challenges::Lookup;
-use crate::shared::listeners::{Holder, Kind, Listener, State};
+use crate::shared::listeners::Teller;
 use crate::shared::stats::Counters;
 use crate::shared::tls::Served;
 use crate::shared::trust::TrustError;
@@ -52,6 +51,9 @@ use crate::shared::trust::TrustError;
 /// Between two tries to claim a port that another program has; the last entry repeats.
 const CLAIM_BACKOFF: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// Between two looks whether another program listens on a port of ours.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the data plane is given.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ pub struct Context {
     /// The certificate to present.
     pub served: Served,
     /// Where the state of the ports is told.
-    pub listeners: Writer<Vec<Listener>>,
+    pub listeners: Teller,
     /// One set of counters for each worker.
     pub counters: Vec<Arc<Counters>>,
     /// Cancelled when the daemon ends.
@@ -84,7 +86,7 @@ pub enum StartError {
 pub struct Plane {
     workers: Vec<Worker>,
     wanted: Vec<Wanted>,
-    listeners: Writer<Vec<Listener>>,
+    listeners: Teller,
     shutdown: CancellationToken,
 }
 
@@ -97,36 +99,14 @@ struct Worker {
     ended: oneshot::Receiver<()>,
 }
 
-/// A port that should be ours.
-#[derive(Clone)]
-struct Wanted {
-    address: SocketAddr,
-    kind: Kind,
-    tls: Option<Terminator>,
-    upstream: usize,
-    redirect: bool,
-    claimed: bool,
-    /// Who has it instead, as the last try found.
-    holder: Option<Holder>,
-}
-
-impl std::fmt::Debug for Wanted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wanted")
-            .field("address", &self.address)
-            .field("claimed", &self.claimed)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Plane {
     /// Starts the workers and claims every port that is free.
     ///
     /// # Errors
     /// A worker cannot be started, or an upstream's CA file not be used. Ports that are not free are no error.
     pub fn start(config: &Config, context: Context) -> Result<Self, StartError> {
-        let upstreams = upstreams(config)?;
-        let acme_upstream = acme_upstream(config)?;
+        let upstreams = upstreams::all(config)?;
+        let acme_upstream = upstreams::acme(config)?;
         let gate = Gate::new(&config.http.limits);
         let mut workers = Vec::with_capacity(context.counters.len());
         for (index, counters) in context.counters.iter().enumerate() {
@@ -145,7 +125,7 @@ impl Plane {
         }
         let mut plane = Self {
             workers,
-            wanted: wanted(config, &Terminator::new(context.served)),
+            wanted: Wanted::all(config, &Terminator::new(context.served)),
             listeners: context.listeners,
             shutdown: context.shutdown,
         };
@@ -160,8 +140,9 @@ impl Plane {
     pub async fn hold(&mut self) -> Result<(), WorkerDied> {
         let mut later = CLAIM_BACKOFF.iter().skip(1);
         let mut pause = CLAIM_BACKOFF[0];
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
         loop {
-            let complete = self.wanted.iter().all(|wanted| wanted.claimed);
+            let complete = self.wanted.iter().all(Wanted::is_ours);
             tokio::select! {
                 () = self.shutdown.cancelled() => return Ok(()),
                 () = any_ended(&mut self.workers) => {
@@ -170,6 +151,10 @@ impl Plane {
                 () = tokio::time::sleep(pause), if !complete => {
                     self.claim_what_is_free();
                     pause = later.next().copied().unwrap_or(pause);
+                }
+                _ = looks.tick() => {
+                    self.wanted.iter_mut().for_each(Wanted::look);
+                    self.tell();
                 }
             }
         }
@@ -187,16 +172,14 @@ impl Plane {
 
     /// Tries each port that is not ours, and tells what came of it.
     fn claim_what_is_free(&mut self) {
-        let mut listeners = Vec::with_capacity(self.wanted.len());
-        for wanted in &mut self.wanted {
-            if !wanted.claimed {
-                match listen::claim(wanted.address, self.workers.len()) {
-                    Ok(group) => wanted.hand_out(group, &self.workers),
-                    Err(error) => wanted.missed(&error, &self.listeners.load()),
-                }
-            }
-            listeners.push(wanted.listener());
+        for wanted in self.wanted.iter_mut().filter(|wanted| !wanted.is_ours()) {
+            wanted.claim(&self.workers);
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let listeners: Vec<_> = self.wanted.iter().map(Wanted::listener).collect();
         if **self.listeners.load() != listeners {
             self.listeners.publish(listeners);
         }
@@ -222,49 +205,6 @@ impl Worker {
     }
 }
 
-impl Wanted {
-    fn hand_out(&mut self, group: Vec<std::net::TcpListener>, workers: &[Worker]) {
-        self.claimed = true;
-        self.holder = None;
-        if let Some(Ok(address)) = group.first().map(std::net::TcpListener::local_addr) {
-            self.address = address;
-        }
-        info!(address = %self.address, kind = ?self.kind, "listening");
-        for (socket, worker) in group.into_iter().zip(workers) {
-            let assignment = Assignment {
-                socket,
-                tls: self.tls.clone(),
-                upstream: self.upstream,
-                redirect: self.redirect,
-            };
-            if worker.assignments.send(assignment).is_err() {
-                error!("a worker is gone"); // `hold` ends the process
-            }
-        }
-    }
-
-    /// Finds out who has the port, and says it when that is news.
-    fn missed(&mut self, error: &ClaimError, known: &[Listener]) {
-        self.holder = match error {
-            ClaimError::Taken => holder::of(self.address),
-            ClaimError::NotAllowed | ClaimError::NotHere | ClaimError::Bind(_) => None,
-        };
-        let news = !known.iter().any(|known| known.address == self.address && known.holder == self.holder);
-        if news {
-            let holder = self.holder.as_ref();
-            let pid = holder.and_then(|holder| holder.pid);
-            let program = holder.and_then(|holder| holder.program.as_deref());
-            let unit = holder.and_then(|holder| holder.unit.as_deref());
-            warn!(address = %self.address, %error, pid, program, unit, "this port is not ours yet; trying again until it is");
-        }
-    }
-
-    fn listener(&self) -> Listener {
-        let state = if self.claimed { State::Listening } else { State::Waiting };
-        Listener { address: self.address, kind: self.kind, state, holder: self.holder.clone() }
-    }
-}
-
 async fn any_ended(workers: &mut [Worker]) {
     std::future::poll_fn(|cx| {
         let ended =
@@ -272,49 +212,4 @@ async fn any_ended(workers: &mut [Worker]) {
         if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
-}
-
-/// The panel first, then the forwards, as [`Wanted::upstream`] counts them.
-fn upstreams(config: &Config) -> Result<Vec<(Upstream, Connector)>, TrustError> {
-    let forwards = config.forwards.iter().map(|forward| &forward.upstream);
-    std::iter::once(&config.panel)
-        .chain(forwards)
-        .map(|upstream| Ok((upstream.clone(), Connector::new(&upstream.scheme)?)))
-        .collect()
-}
-
-/// The other ACME client, spoken to with the panel's time limits.
-fn acme_upstream(config: &Config) -> Result<Option<(Upstream, Connector)>, TrustError> {
-    let Some(address) = config.http.acme_upstream.clone() else {
-        return Ok(None);
-    };
-    let upstream = Upstream {
-        scheme: Scheme::Http,
-        address,
-        base_path: "/".to_owned(),
-        allow_paths: AllowPaths::Everything,
-        ..config.panel.clone()
-    };
-    let connector = Connector::new(&upstream.scheme)?;
-    Ok(Some((upstream, connector)))
-}
-
-fn wanted(config: &Config, terminator: &Terminator) -> Vec<Wanted> {
-    let http = config.http.listen.iter().map(|address| (*address, Kind::Http, false, 0));
-    let https = config.https.listen.iter().map(|address| (*address, Kind::Https, true, 0));
-    let forwards = config.forwards.iter().enumerate().flat_map(|(index, forward)| {
-        forward.listen.iter().map(move |address| (*address, Kind::Forward, forward.tls, index + 1))
-    });
-    http.chain(https)
-        .chain(forwards)
-        .map(|(address, kind, tls, upstream)| Wanted {
-            address,
-            kind,
-            tls: tls.then(|| terminator.clone()),
-            upstream,
-            redirect: kind == Kind::Http && config.http.redirect_to_https,
-            claimed: false,
-            holder: None,
-        })
-        .collect()
 }

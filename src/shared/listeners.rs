@@ -1,8 +1,64 @@
 //! Which ports are ours: the data plane says it, status and the renewal read it.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use arc_swap::Guard;
 use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::cell::{self, Reader, Writer};
+use crate::policy::occupant::Occupant;
+
+/// An empty list.
+#[must_use]
+pub fn board() -> (Teller, Listeners) {
+    let (writer, reader) = cell::cell(Vec::new());
+    let changed = Arc::new(Notify::new());
+    (Teller { writer, changed: Arc::clone(&changed) }, Listeners { reader, changed })
+}
+
+/// The data plane's side.
+#[derive(Debug)]
+pub struct Teller {
+    writer: Writer<Vec<Listener>>,
+    changed: Arc<Notify>,
+}
+
+impl Teller {
+    /// Tells how it is now.
+    pub fn publish(&self, listeners: Vec<Listener>) {
+        self.writer.publish(listeners);
+        self.changed.notify_one();
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub fn load(&self) -> Guard<Arc<Vec<Listener>>> {
+        self.writer.load()
+    }
+}
+
+/// The control plane's side.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    reader: Reader<Vec<Listener>>,
+    changed: Arc<Notify>,
+}
+
+impl Listeners {
+    /// As it is now.
+    #[must_use]
+    pub fn load(&self) -> Guard<Arc<Vec<Listener>>> {
+        self.reader.load()
+    }
+
+    /// Waits until something was told since the last wait. Only one may wait.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
 
 /// One listener, as `status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,8 +69,12 @@ pub struct Listener {
     pub kind: Kind,
     /// Whether it is ours.
     pub state: State,
+    /// Why it is not ours.
+    pub detail: Option<String>,
     /// Who has the port while it is not ours; what of it may be known.
     pub holder: Option<Holder>,
+    /// Who else listens there while it is ours.
+    pub joined: Option<Holder>,
 }
 
 /// What a listener serves.
@@ -39,13 +99,37 @@ pub enum State {
     Waiting,
 }
 
-/// Who holds a port that we want.
+/// A program that has a port of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Holder {
     /// Process id.
     pub pid: Option<i32>,
     /// Program name.
     pub program: Option<String>,
+    /// The paths of the program and of the script that it runs; never what follows them on its command line.
+    pub command: Option<String>,
     /// systemd unit.
     pub unit: Option<String>,
+    /// Whose it is: known even where the program is not.
+    pub user: Option<String>,
+    /// What it is.
+    pub kind: Occupant,
+}
+
+impl Holder {
+    /// What to do, so that `port` becomes ours.
+    #[must_use]
+    pub fn remedy(&self, port: u16) -> String {
+        self.kind.remedy(self.unit.as_deref(), port)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.program.as_deref().unwrap_or("a program"))?;
+        let user = self.user.as_ref().map(|user| format!("of {user}"));
+        let pid = self.pid.map(|pid| format!("pid {pid}"));
+        let known: Vec<_> = [pid, self.unit.clone(), user].into_iter().flatten().collect();
+        if known.is_empty() { Ok(()) } else { write!(f, " ({})", known.join(", ")) }
+    }
 }

@@ -1,5 +1,8 @@
 //! Owning a port: who has it, waiting for it, letting it go.
 
+mod holders;
+mod joiners;
+
 use std::time::Duration;
 
 use rustix::process::Signal;

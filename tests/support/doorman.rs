@@ -93,11 +93,16 @@ impl Doorman {
 
     /// Starts it by way of another program that becomes it: `prlimit`, `unshare`.
     pub async fn start_by(launcher: &[&str], settings: &Settings) -> Self {
-        let home = TempDir::new().unwrap();
-        let store = home.path().join("store");
-        let doorman = Self::launch(home, settings, &store, launcher).await;
+        let doorman = Self::start_waiting_by(launcher, settings).await;
         doorman.listens("http").await;
         doorman
+    }
+
+    /// As [`Self::start_by`], whether or not the ports are its own.
+    pub async fn start_waiting_by(launcher: &[&str], settings: &Settings) -> Self {
+        let home = TempDir::new().unwrap();
+        let store = home.path().join("store");
+        Self::launch(home, settings, &store, launcher).await
     }
 
     async fn start_at(home: TempDir, settings: &Settings, store: &Path) -> Self {

@@ -99,23 +99,18 @@ fn last_error(notes: &Notes, listeners: &[Listener]) -> Option<String> {
     let lifecycle = notes.lifecycle.as_ref();
     let blocked = lifecycle.map(Lifecycle::activity).and_then(|activity| match activity {
         Activity::Blocked { by: Obstacle::Port } => {
-            let addresses: Vec<_> = waiting(listeners).collect();
-            Some(if addresses.is_empty() {
+            let missing: Vec<_> = listeners.iter().filter(|it| it.state == State::Waiting).map(why).collect();
+            Some(if missing.is_empty() {
                 "no order is made: [http] has no listener that the CA could reach".to_owned()
             } else {
-                let addresses = addresses.join(", ");
-                format!("no order is made while another program holds {addresses}; stop it, or move it to another port")
+                format!("no order is made: {}", missing.join("; "))
             })
         }
-        Activity::Blocked {
-            by: Obstacle::Governor { until },
-        } => Some(format!(
+        Activity::Blocked { by: Obstacle::Governor { until } } => Some(format!(
             "four certificates were issued lately, so no order is made before {}",
             when::text(until)
         )),
-        Activity::Blocked {
-            by: Obstacle::Refusal { .. },
-        }
+        Activity::Blocked { by: Obstacle::Refusal { .. } }
         | Activity::Waiting { .. }
         | Activity::Renewing { .. }
         | Activity::BackingOff { .. } => None,
@@ -123,6 +118,18 @@ fn last_error(notes: &Notes, listeners: &[Listener]) -> Option<String> {
     blocked
         .or_else(|| lifecycle?.last_error().map(ToOwned::to_owned))
         .or_else(|| notes.troubles.values().next().cloned())
+}
+
+/// Why a listener is not ours, and what to do.
+fn why(listener: &Listener) -> String {
+    let address = listener.address;
+    match (&listener.holder, &listener.detail) {
+        (Some(holder), _) => {
+            format!("{address} is held by {holder}; {}", holder.remedy(address.port()))
+        }
+        (None, Some(detail)) => format!("{address} is not ours: {detail}"),
+        (None, None) => format!("{address} is not ours yet"),
+    }
 }
 
 fn waiting(listeners: &[Listener]) -> impl Iterator<Item = String> + '_ {
@@ -142,7 +149,14 @@ mod tests {
     use super::*;
 
     fn listener(kind: Kind, state: State) -> Listener {
-        Listener { address: "127.0.0.1:80".parse().unwrap(), kind, state, holder: None }
+        Listener {
+            address: "127.0.0.1:80".parse().unwrap(),
+            kind,
+            state,
+            detail: None,
+            holder: None,
+            joined: None,
+        }
     }
 
     #[test]

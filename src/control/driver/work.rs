@@ -249,7 +249,14 @@ mod tests {
     use super::*;
 
     fn listener(address: &str, state: State) -> Listener {
-        Listener { address: address.parse().unwrap(), kind: Kind::Http, state, holder: None }
+        Listener {
+            address: address.parse().unwrap(),
+            kind: Kind::Http,
+            state,
+            detail: None,
+            holder: None,
+            joined: None,
+        }
     }
 
     #[test]

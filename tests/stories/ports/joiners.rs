@@ -1,0 +1,73 @@
+//! A program of our own user that listens beside us.
+
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+use super::SOON;
+use crate::support::client::get;
+use crate::support::doorman::{Doorman, Settings};
+use crate::support::free_port;
+use crate::support::upstream::Upstream;
+
+/// Enough that a share of a third cannot be zero by chance.
+const VISITS: usize = 120;
+
+#[tokio::test]
+async fn who_joins_our_port_gets_no_connection_and_is_named() {
+    for loopback in ["127.0.0.1", "[::1]"] {
+        let panel = Upstream::panel().await;
+        let door = Doorman::start(&settings(&panel, loopback)).await;
+        let address = door.http().await;
+        let joiner = join(address);
+
+        let status = door.until("somebody joined", SOON, |status| !joined(status).is_null()).await;
+
+        assert_eq!(joined(&status)["pid"], std::process::id(), "{status:#}");
+        assert_eq!(status["listeners"][0]["state"], "listening");
+        door.process.says("another program listens on a port of ours too", SOON).await;
+        for _ in 0..VISITS {
+            assert_eq!(get(address, "/").await.status(), 200);
+        }
+        assert!(joiner.accept().is_err(), "it got a connection");
+        drop(joiner);
+        door.until("we are alone again", SOON, |status| joined(status).is_null()).await;
+    }
+}
+
+#[tokio::test]
+async fn where_the_kernel_does_not_steer_the_door_works_and_the_joiner_is_named_all_the_same() {
+    let panel = Upstream::panel().await;
+    let launcher = ["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/without_steering.py")];
+    let door = Doorman::start_by(&launcher, &settings(&panel, "127.0.0.1")).await;
+    let address = door.http().await;
+    door.process.says("the kernel does not let us steer connections", SOON).await;
+    for _ in 0..VISITS {
+        assert_eq!(get(address, "/").await.status(), 200);
+    }
+
+    let joiner = join(address);
+
+    door.until("somebody joined", SOON, |status| !joined(status).is_null()).await;
+    let clients: Vec<_> = (0..VISITS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let taken = std::iter::from_fn(|| joiner.accept().ok()).count();
+    assert!((1..clients.len()).contains(&taken), "{taken}: this is what steering is for");
+}
+
+fn settings(panel: &Upstream, loopback: &str) -> Settings {
+    let address = format!("{loopback}:{}", free_port());
+    Settings::panel(panel.url()).set("http", "workers", 2).set("http", "listen", vec![address])
+}
+
+fn joined(status: &serde_json::Value) -> &serde_json::Value {
+    &status["listeners"][0]["joined"]
+}
+
+/// Listens beside the door, as any program of its user may. It does not block.
+fn join(address: SocketAddr) -> TcpListener {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(128).unwrap();
+    socket.into()
+}
