@@ -1,0 +1,62 @@
+//! The certificate's life with a real CA, Pebble, from the first order to a CA that is gone.
+
+mod issuing;
+mod restarts;
+mod swap;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::support::client::get;
+use crate::support::doorman::Settings;
+use crate::support::pebble::Pebble;
+use crate::support::upstream::Upstream;
+
+/// An order with Pebble takes two or three seconds; a busy machine may need more.
+const ORDER: Duration = Duration::from_secs(30);
+
+fn with_certificate(panel: &Upstream, pebble: &Pebble, port: u16) -> Settings {
+    Settings::panel(panel.url()).certificate(pebble, &["127.0.0.1"]).set(
+        "http",
+        "listen",
+        vec![format!("127.0.0.1:{port}")],
+    )
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Someone who asks for the panel's page again and again, each time anew.
+struct Visitor {
+    ended: Arc<AtomicBool>,
+    task: JoinHandle<usize>,
+}
+
+impl Visitor {
+    fn of(http: SocketAddr) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let task = tokio::spawn(async move {
+            let mut answered = 0;
+            while !end.load(Ordering::Relaxed) {
+                let answer = get(http, "/page").await;
+                assert_eq!((answer.status(), answer.text()), (200, "the panel: GET /page HTTP/1.1"));
+                answered += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await; // the pace, not a wait
+            }
+            answered
+        });
+        Self { ended, task }
+    }
+
+    async fn was_always_answered(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        let answered = self.task.await.expect("every visit was answered");
+        assert!(answered > 50, "only {answered} visits");
+    }
+}
