@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::{Message, over_unix};
+use super::fault_proxy::FaultProxy;
 use super::pebble::Pebble;
 use super::process::Process;
 use super::until;
@@ -46,6 +47,16 @@ impl Settings {
             .set("ip_cert", "directory", pebble.directory())
             .set("ip_cert", "directory_ca", pebble.ca_file().to_str())
             .set("https", "listen", vec!["127.0.0.1:0"])
+    }
+
+    /// The same, asked through a proxy that stands before that Pebble.
+    #[must_use]
+    pub fn through(self, proxy: &FaultProxy) -> Self {
+        self.set("ip_cert", "directory", proxy.directory()).set(
+            "ip_cert",
+            "directory_ca",
+            proxy.ca_file().to_str(),
+        )
     }
 
     /// As TOML; the values are written as JSON, which TOML reads alike.
@@ -110,12 +121,7 @@ impl Doorman {
     }
 
     async fn launch(home: TempDir, settings: &Settings, store: &Path, launcher: &[&str]) -> Self {
-        let settings = settings.clone().set("admin", "listen", home.path().join("admin.sock").to_str()).set(
-            "store",
-            "dir",
-            store.to_str(),
-        );
-        std::fs::write(home.path().join("doorman.toml"), settings.toml()).unwrap();
+        write(home.path(), settings, store);
         let process = run(home.path(), launcher);
         let doorman = Self { process, home };
         doorman.answers().await;
@@ -128,6 +134,11 @@ impl Doorman {
         self.process = run(self.home.path(), &[]);
         self.answers().await;
         self.listens("http").await;
+    }
+
+    /// Other settings, from the next start on.
+    pub fn change(&self, settings: &Settings) {
+        write(self.home.path(), settings, &self.home.path().join("store"));
     }
 
     /// A file of its store.
@@ -223,6 +234,15 @@ pub async fn command(arguments: &[&str]) -> Output {
 /// Starts the binary with these arguments, to be looked at while it runs.
 pub fn start(arguments: &[&str]) -> Process {
     launch(&[], arguments)
+}
+
+fn write(home: &Path, settings: &Settings, store: &Path) {
+    let settings = settings.clone().set("admin", "listen", home.join("admin.sock").to_str()).set(
+        "store",
+        "dir",
+        store.to_str(),
+    );
+    std::fs::write(home.join("doorman.toml"), settings.toml()).unwrap();
 }
 
 fn run(home: &Path, launcher: &[&str]) -> Process {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod doorman;
+pub mod fault_proxy;
 pub mod frames;
 pub mod network;
 pub mod pebble;

@@ -37,6 +37,28 @@ pub struct Terms {
     pub life: Duration,
     /// Seconds of Retry-After while an authorization and while an order is pending.
     pub retry_after: (u64, u64),
+    /// What a new account must be bound to.
+    pub binding: Option<Binding>,
+    /// Which Pebble.
+    pub version: Version,
+}
+
+/// An account elsewhere that new ones are bound to (RFC 8555 section 7.3.4).
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Its name.
+    pub id: &'static str,
+    /// Its key, base64url.
+    pub key: &'static str,
+}
+
+/// Which Pebble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Built by `tests/run`, with profiles and renewal windows.
+    Current,
+    /// Debian's 2.4, without both.
+    Debian,
 }
 
 impl Terms {
@@ -48,7 +70,14 @@ impl Terms {
             authz_reuse: 0,
             life: Duration::from_secs(160 * 3600),
             retry_after: (1, 1),
+            binding: None,
+            version: Version::Current,
         }
+    }
+
+    /// The same with Debian's Pebble.
+    pub fn of_debian(self) -> Self {
+        Self { version: Version::Debian, ..self }
     }
 }
 
@@ -76,7 +105,7 @@ impl Pebble {
     pub async fn run(&mut self) {
         let settings = self.files.path().join("pebble.json");
         std::fs::write(&settings, self.settings()).unwrap();
-        let mut command = Command::new(program());
+        let mut command = Command::new(self.terms.version.program());
         command
             .arg("-config")
             .arg(settings)
@@ -101,6 +130,37 @@ impl Pebble {
     /// PEM file with the CA that its API is served under.
     pub fn ca_file(&self) -> PathBuf {
         self.files.path().join("ca.pem")
+    }
+
+    /// Where its API is.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Who trusts the certificate of its API.
+    pub fn client(&self) -> &ClientConfig {
+        &self.client
+    }
+
+    /// Other terms, from the next start on.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
+    /// Has it say `answer` when it is asked when to renew `certificate` (PEM).
+    pub async fn set_renewal_info(&self, certificate: &str, answer: &serde_json::Value) {
+        let body =
+            serde_json::json!({ "certificate": certificate, "ariResponse": answer.to_string() }).to_string();
+        let stream = tls::connect(self.management, &self.client).await.unwrap();
+        let mut management = Connection::over(stream);
+        let length = body.len();
+        management
+            .send(format!(
+                "POST /set-renewal-info/ HTTP/1.1\r\nHost: pebble\r\nUser-Agent: story\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        let answer = management.answer().await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
     }
 
     /// The root that its certificates end at, in PEM.
@@ -149,7 +209,11 @@ impl Pebble {
             "httpPort": self.terms.http_port,
             "tlsPort": 1,
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
+            "externalAccountBindingRequired": self.terms.binding.is_some(),
+            "externalAccountMACKeys": self.terms.binding.map_or_else(
+                || serde_json::json!({}),
+                |binding| serde_json::json!({ binding.id: binding.key }),
+            ),
             "keyAlgorithm": "ecdsa",
             "retryAfter": { "authz": self.terms.retry_after.0, "order": self.terms.retry_after.1 },
             "profiles": {
@@ -161,8 +225,13 @@ impl Pebble {
     }
 }
 
-fn program() -> PathBuf {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/pebble");
-    assert!(program.exists(), "Pebble is missing: tests/run installs it");
-    program
+impl Version {
+    fn program(self) -> PathBuf {
+        let program = match self {
+            Self::Current => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/pebble"),
+            Self::Debian => PathBuf::from("/usr/bin/pebble"),
+        };
+        assert!(program.exists(), "Pebble is missing: tests/run installs it");
+        program
+    }
 }

@@ -1,14 +1,20 @@
 //! The certificate's life with a real CA, Pebble, from the first order to a CA that is gone.
 
+mod faults;
 mod issuing;
+mod life;
 mod restarts;
 mod swap;
+mod window;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinHandle;
 
 use crate::support::client::get;
@@ -29,6 +35,11 @@ fn with_certificate(panel: &Upstream, pebble: &Pebble, port: u16) -> Settings {
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A time as `status` says it; long ago if it says none.
+fn moment(value: &Value) -> OffsetDateTime {
+    value.as_str().map_or(OffsetDateTime::UNIX_EPOCH, |text| OffsetDateTime::parse(text, &Rfc3339).unwrap())
 }
 
 /// Someone who asks for the panel's page again and again, each time anew.

@@ -1,0 +1,279 @@
+//! A CA that is down, busy, slow, or answers nonsense: what doorman makes of it, and that it costs no order too many.
+
+use std::time::Duration;
+
+use ::doorman::shared::clock;
+use serde_json::Value;
+
+use super::{ORDER, Visitor, moment, with_certificate};
+use crate::support::doorman::{Doorman, Settings};
+use crate::support::fault_proxy::{Fault, FaultProxy, Resource};
+use crate::support::pebble::{Binding, Pebble, Terms};
+use crate::support::upstream::Upstream;
+use crate::support::{free_port, tls};
+
+/// A doorman whose CA is down when it starts.
+struct Faulty {
+    door: Doorman,
+    proxy: FaultProxy,
+    pebble: Pebble,
+    _panel: Upstream,
+}
+
+impl Faulty {
+    async fn start(plan: impl FnOnce(&FaultProxy)) -> Self {
+        Self::of(|terms| terms, |settings| settings, plan).await
+    }
+
+    async fn of(
+        terms: impl FnOnce(Terms) -> Terms,
+        settings: impl FnOnce(Settings) -> Settings,
+        plan: impl FnOnce(&FaultProxy),
+    ) -> Self {
+        let panel = Upstream::panel().await;
+        let port = free_port();
+        let pebble = Pebble::start(terms(Terms::quick(port))).await;
+        let proxy = FaultProxy::before(&pebble).await;
+        plan(&proxy);
+        let door = Doorman::start(&settings(with_certificate(&panel, &pebble, port).through(&proxy))).await;
+        Self { door, proxy, pebble, _panel: panel }
+    }
+
+    /// The first try has failed: what status says then.
+    async fn failed(&self) -> Value {
+        self.door.until("a failure", ORDER * 2, |status| status["failures"] == 1).await
+    }
+
+    /// The CA is well again, and somebody insists.
+    async fn heals(&self) {
+        self.proxy.heal();
+        let renewed = self.door.command(&["renew", "--force"]).await;
+        assert!(renewed.status.success(), "{renewed:?}");
+        let status = self.door.reaches("valid", ORDER).await;
+        assert_eq!((&status["failures"], &status["last_error"]), (&Value::from(0), &Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn a_long_retry_after_is_when_the_next_try_begins() {
+    for (fault, class) in [
+        (Fault::page(503, "Retry-After: 7200\r\n", "<html>busy</html>"), "ca"),
+        (Fault::problem(429, "rateLimited", "Retry-After: 7200\r\n"), "rate_limit"),
+    ] {
+        let told = clock::now();
+        let faulty = Faulty::start(|proxy| proxy.plan(Resource::NewOrder, 1, fault)).await;
+
+        let status = faulty.failed().await;
+
+        assert_eq!((&status["state"], &status["last_error_class"]), (&"failed".into(), &class.into()));
+        let pause = moment(&status["next_renewal_at"]) - told;
+        assert!((7200..7300).contains(&pause.whole_seconds()), "{pause}: {status:#}");
+        assert!(
+            !status["last_error"].as_str().unwrap().contains('<'),
+            "a page is not for people: {status:#}"
+        );
+        let refused = faulty.door.admin("POST", "/renew").await;
+        assert_eq!(refused.status(), 409, "{}", refused.text());
+        assert_eq!(faulty.proxy.asked(Resource::NewOrder), 1, "a refused request asks nobody");
+        faulty.heals().await;
+    }
+}
+
+#[tokio::test]
+async fn a_short_retry_after_is_waited_for_within_the_try() {
+    let busy = Fault::page(503, "Retry-After: 1\r\n", "busy");
+    let faulty = Faulty::start(|proxy| proxy.plan(Resource::NewOrder, 2, busy)).await;
+
+    let status = faulty.door.reaches("valid", ORDER).await;
+
+    assert_eq!((&status["failures"], faulty.proxy.asked(Resource::NewOrder)), (&Value::from(0), 3));
+    assert_eq!(faulty.pebble.issued(), 1);
+}
+
+#[tokio::test]
+async fn a_page_instead_of_json_is_a_failure_that_names_the_status() {
+    let page = Fault::page(500, "Content-Type: text/html\r\n", "<html><h1>Oops</h1></html>");
+    let faulty = Faulty::start(|proxy| proxy.break_down(page)).await;
+
+    let status = faulty.failed().await;
+
+    let said = status["last_error"].as_str().unwrap();
+    assert!(said.contains("500") && !said.contains('<'), "{said}");
+    assert_eq!(status["last_error_class"], "ca");
+    let shown = faulty.door.command(&["status"]).await;
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("500"), "{shown:?}");
+    faulty.heals().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_anywhere_costs_no_second_certificate_and_no_second_account() {
+    let every = [
+        Resource::Directory,
+        Resource::NewNonce,
+        Resource::NewAccount,
+        Resource::NewOrder,
+        Resource::Authorization,
+        Resource::Challenge,
+        Resource::Order,
+        Resource::Finalize,
+        Resource::Certificate,
+    ];
+    let stories = every.map(|resource| async move {
+        let faulty = Faulty::start(|proxy| proxy.plan(resource, 1, Fault::LoseAnswer)).await;
+        faulty
+            .door
+            .until("the first try's end", ORDER * 2, |status| {
+                status["failures"] == 1 || status["state"] == "valid"
+            })
+            .await;
+        if faulty.door.status().await["state"] != "valid" {
+            faulty.heals().await;
+        }
+        assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (1, 1), "{resource:?}");
+        let most = if resource == Resource::NewOrder { 2 } else { 1 };
+        let orders = faulty.proxy.asked(Resource::NewOrder);
+        assert!(orders <= most, "{resource:?}: {orders} orders");
+    });
+    let mut all = tokio::task::JoinSet::new();
+    let here = tokio::task::LocalSet::new();
+    here.run_until(async {
+        for story in stories {
+            all.spawn_local(story);
+        }
+        all.join_all().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_storm_of_bad_nonces_is_lived_through() {
+    let faulty = Faulty::of(|terms| Terms { nonce_reject: 60, ..terms }, |settings| settings, |_| {}).await;
+
+    faulty.door.reaches("valid", ORDER * 2).await;
+
+    let renewed = faulty.door.command(&["renew", "--force"]).await;
+    assert!(renewed.status.success(), "{renewed:?}");
+    assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (2, 1));
+}
+
+#[tokio::test]
+async fn an_account_that_the_ca_has_forgotten_is_made_anew_once() {
+    let mut faulty = Faulty::start(|_| {}).await;
+    faulty.door.reaches("valid", ORDER).await;
+    faulty.pebble.stop();
+    faulty.pebble.run().await; // it forgets everything
+
+    let renewed = faulty.door.command(&["renew", "--force"]).await;
+
+    assert!(renewed.status.success(), "{renewed:?}");
+    assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (1, 1));
+    let again = faulty.door.command(&["renew", "--force"]).await;
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_ca_that_hangs_is_given_up_after_half_a_minute_and_the_panel_never_notices() {
+    let faulty = Faulty::start(|proxy| proxy.plan(Resource::NewOrder, 1, Fault::Hold)).await;
+    let visitor = Visitor::of(faulty.door.http().await);
+
+    let status = faulty.failed().await;
+
+    let said = status["last_error"].as_str().unwrap();
+    assert!(said.contains("30 s"), "{said}");
+    assert_eq!(status["last_error_class"], "network");
+    visitor.was_always_answered().await;
+    faulty.heals().await;
+}
+
+#[tokio::test]
+async fn a_ca_that_cannot_reach_us_is_said_with_the_address_it_tried() {
+    let nobody = free_port();
+    let faulty = Faulty::of(|terms| Terms { http_port: nobody, ..terms }, |settings| settings, |_| {}).await;
+
+    let status = faulty.failed().await;
+
+    assert_eq!(status["last_error_class"], "validation");
+    let said = status["last_error"].as_str().unwrap();
+    assert!(said.contains("127.0.0.1") && said.contains("/.well-known/acme-challenge/"), "{said}");
+    assert_eq!(faulty.pebble.issued(), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_said_and_costs_no_order() {
+    let faulty = Faulty::start(|proxy| proxy.set_clock_ahead(Duration::from_secs(5 * 3600))).await;
+
+    let status = faulty.failed().await;
+
+    assert_eq!(status["last_error_class"], "clock", "{status:#}");
+    assert_eq!(faulty.proxy.asked(Resource::NewOrder), 0);
+    faulty.proxy.set_clock_ahead(Duration::ZERO);
+    faulty.heals().await;
+}
+
+#[tokio::test]
+async fn a_ca_that_wants_another_account_bound_gets_that_or_is_not_asked_again() {
+    let binding =
+        || Binding { id: "kid-1", key: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W" };
+    let with = |settings: Settings| {
+        settings.set("ip_cert", "eab_kid", binding().id).set("ip_cert", "eab_hmac_key", binding().key)
+    };
+    let bound = Faulty::of(|terms| Terms { binding: Some(binding()), ..terms }, with, |_| {}).await;
+    bound.door.reaches("valid", ORDER).await;
+
+    let unbound =
+        Faulty::of(|terms| Terms { binding: Some(binding()), ..terms }, |settings| settings, |_| {}).await;
+    let status = unbound.failed().await;
+    assert_eq!(status["last_error_class"], "configuration", "{status:#}");
+    assert_eq!((unbound.pebble.accounts(), unbound.pebble.issued()), (0, 0));
+    let refused = unbound.door.admin("POST", "/renew").await;
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+}
+
+#[tokio::test]
+async fn another_address_gets_another_certificate_and_the_old_one_serves_until_then() {
+    let panel = Upstream::panel().await;
+    let port = free_port();
+    let pebble = Pebble::start(Terms::quick(port)).await;
+    let proxy = FaultProxy::before(&pebble).await;
+    let settings = with_certificate(&panel, &pebble, port).through(&proxy).set(
+        "http",
+        "listen",
+        vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")],
+    );
+    let mut door = Doorman::start(&settings).await;
+    let before = door.reaches("valid", ORDER).await["certificate"].clone();
+    door.process.signal(rustix::process::Signal::TERM);
+    assert!(door.process.ended(Duration::from_secs(10)).await.success());
+
+    proxy.plan(Resource::NewOrder, 1, Fault::Hold);
+    door.change(&settings.set("ip_cert", "ip", "::1"));
+    door.start_again().await;
+    door.reaches("renewing", ORDER).await;
+
+    let anybody = tls::trusting_anybody(&[]);
+    let served = tls::leaf(&tls::connect(door.https().await, &anybody).await.unwrap());
+    assert_eq!(before["fingerprint_sha256"], tls::fingerprint(&served));
+    proxy.release();
+    let after = door.reaches("valid", ORDER).await;
+    assert_eq!(after["certificate"]["identifiers"], serde_json::json!(["::1"]));
+    assert_eq!((pebble.issued(), pebble.accounts()), (2, 1));
+}
+
+#[tokio::test]
+async fn debians_pebble_knows_neither_profiles_nor_windows_and_issues_all_the_same() {
+    let faulty = Faulty::of(Terms::of_debian, |settings| settings, |_| {}).await;
+
+    let status = faulty.door.reaches("valid", ORDER).await;
+
+    let orders = faulty.proxy.payloads(Resource::NewOrder);
+    assert!(
+        orders.iter().all(|order| order["profile"].is_null() && order["replaces"].is_null()),
+        "{orders:#?}"
+    );
+    assert_eq!(faulty.proxy.asked(Resource::RenewalInfo), 0);
+    let certificate = &status["certificate"];
+    let (from, to) = (moment(&certificate["not_before"]), moment(&certificate["not_after"]));
+    let part = (moment(&status["next_renewal_at"]) - from) / (to - from);
+    assert!((0.47..0.53).contains(&part), "renewed after {part} of its life");
+}
