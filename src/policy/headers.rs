@@ -39,11 +39,13 @@ pub struct Origin<'a> {
 pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
     if let Some(host) = origin.host
         && incoming.get(header::HOST) == Some(host)
-        && !incoming.keys().any(|name| is_hop_by_hop(name) || is_claim_about_client(name))
+        && !incoming.keys().any(is_claim_about_client)
+        && !origin.websocket
+        && HopByHop::of(&incoming).drop_from(&mut incoming)
     {
         incoming.reserve(ADDED);
         say_who_asks(&mut incoming, origin);
-        return incoming; // nothing to drop, and so nothing to build
+        return incoming; // nothing to build
     }
     let nominated = Nominated::of(&incoming);
     let trailers = !origin.websocket && asks_for_trailers(&incoming);
@@ -81,27 +83,17 @@ pub struct Ambiguous;
 /// # Errors
 /// A transfer coding other than one `chunked`, a length beside one, or several lengths (RFC 9112 section 6.3).
 pub fn response(mut incoming: HeaderMap, websocket: bool) -> Result<HeaderMap, Ambiguous> {
-    let (mut hop_by_hop, mut last, mut lengths) = (0, None, 0);
-    for (index, (name, value)) in incoming.iter().enumerate() {
+    let mut lengths = 0;
+    for (name, value) in &incoming {
         if name == header::CONTENT_LENGTH {
             lengths += 1;
             if lengths > 1 || !value.as_bytes().iter().all(u8::is_ascii_digit) {
                 return Err(Ambiguous);
             }
-        } else if is_hop_by_hop(name) {
-            hop_by_hop += 1;
-            last = (index + 1 == incoming.len()).then_some(name);
         }
     }
-    if hop_by_hop == 0 && !websocket {
-        return Ok(incoming); // nothing to drop, and so nothing to build
-    }
-    let persistent = hop_by_hop == 1
-        && last == Some(&header::CONNECTION)
-        && tokens(&incoming, &header::CONNECTION).all(is_connection_option);
-    if persistent && !websocket {
-        incoming.remove(header::CONNECTION); // as the last it leaves the others in their order
-        return Ok(incoming);
+    if !websocket && HopByHop::of(&incoming).drop_from(&mut incoming) {
+        return Ok(incoming); // nothing to build
     }
     match transfer_coding(&incoming) {
         Coding::None => {}
@@ -207,6 +199,41 @@ fn say_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
     if let (Some(host), false) = (origin.host, literal) {
         outgoing.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
         outgoing.entry(X_REAL_IP).or_insert_with(|| origin.peer.clone());
+    }
+}
+
+/// What of a head is for one hop only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HopByHop {
+    /// Nothing.
+    Nothing,
+    /// One `Connection` line at the end, which names no other field.
+    Last,
+    /// More than that, or elsewhere.
+    More,
+}
+
+impl HopByHop {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = headers.keys().enumerate().filter(|(_, name)| is_hop_by_hop(name));
+        match (found.next(), found.next()) {
+            (None, _) => Self::Nothing,
+            (Some((index, &header::CONNECTION)), None)
+                if index + 1 == headers.len()
+                    && tokens(headers, &header::CONNECTION).all(is_connection_option) =>
+            {
+                Self::Last
+            }
+            (Some(_), _) => Self::More,
+        }
+    }
+
+    /// Drops it if that leaves the others in their order. `false`: they must be built anew.
+    fn drop_from(self, headers: &mut HeaderMap) -> bool {
+        if self == Self::Last {
+            headers.remove(header::CONNECTION);
+        }
+        self != Self::More
     }
 }
 
@@ -336,6 +363,33 @@ mod tests {
                 "x-real-ip: 198.51.100.7",
             ]
         );
+    }
+
+    #[test]
+    fn the_order_is_kept_wherever_the_connection_line_is() {
+        let host = HeaderValue::from_static("h");
+        let lines = [("host", "h"), ("accept", "a"), ("x-own", "1"), ("connection", "keep-alive")];
+        for place in 0..lines.len() {
+            let mut lines = lines;
+            lines[place..].rotate_right(1);
+            let outgoing = request(fields(&lines), Origin { host: Some(&host), ..ORIGIN });
+            let kept = shown(&outgoing).into_iter().filter(|line| !line.starts_with("x-forwarded"));
+            let kept = kept.filter(|line| !line.starts_with("x-real")).collect::<Vec<_>>();
+            assert_eq!(kept, ["host: h", "accept: a", "x-own: 1"], "{place}");
+            let answer = response(fields(&lines), false).unwrap();
+            assert_eq!(shown(&answer), ["host: h", "accept: a", "x-own: 1"], "{place}");
+        }
+    }
+
+    #[test]
+    fn a_last_connection_line_takes_along_what_it_names() {
+        let host = HeaderValue::from_static("h");
+        let lines = [("host", "h"), ("x-own", "1"), ("connection", "keep-alive, x-own")];
+        let outgoing = request(fields(&lines), Origin { host: Some(&host), ..ORIGIN });
+        assert!(!outgoing.contains_key("x-own") && !outgoing.contains_key("connection"));
+        let twice = [("host", "h"), ("x-own", "1"), ("connection", "keep-alive"), ("connection", "x-own")];
+        let outgoing = request(fields(&twice), Origin { host: Some(&host), ..ORIGIN });
+        assert!(!outgoing.contains_key("x-own") && !outgoing.contains_key("connection"));
     }
 
     #[test]
