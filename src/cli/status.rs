@@ -54,7 +54,7 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
     if let Some(failures) = status["failures"].as_u64().filter(|failures| *failures > 0) {
         row(&mut table, "failures", &format!("{failures} in a row"));
     }
-    optional(&mut table, "last error", &status["last_error"]);
+    last_error(&mut table, status);
     for trouble in
         list(&status["troubles"]).iter().filter(|trouble| trouble["detail"] != status["last_error"])
     {
@@ -95,6 +95,14 @@ fn certificate(table: &mut String, certificate: &Value, now: OffsetDateTime) {
     let until = moment(&certificate["not_after"], now).unwrap_or_default();
     row(table, "good until", &until);
     optional(table, "SHA-256", &certificate["fingerprint_sha256"]);
+}
+
+/// Where to look comes first: the runbook is sorted by it.
+fn last_error(table: &mut String, status: &Value) {
+    match (status["last_error_class"].as_str(), status["last_error"].as_str()) {
+        (Some(class), Some(said)) => row(table, "last error", &format!("{class}: {said}")),
+        (None, _) | (Some(_), None) => optional(table, "last error", &status["last_error"]),
+    }
 }
 
 /// Who has the port instead of us, or beside us.
@@ -201,6 +209,7 @@ mod tests {
             "next_renewal_at": "2026-01-01T04:00:00Z", "failures": 3,
             "last_error": "the CA could not validate 203.0.113.7: connection refused; is port 80 open in the \
                            provider's firewall, and does it lead to this machine?",
+            "last_error_class": "validation",
             "listeners": [{
                 "address": "0.0.0.0:80", "kind": "http", "state": "waiting",
                 "holder": {"pid": 42, "program": "nginx", "unit": "nginx.service"},
@@ -218,6 +227,7 @@ mod tests {
             "state         failed\n",
             "next renewal  2026-01-01 04:00:00 UTC, in 3 h 0 min\n",
             "failures      3 in a row\n",
+            "last error    validation: the CA could not validate 203.0.113.7:",
             "listener      0.0.0.0:80 http waiting, held by nginx, pid 42, nginx.service\n",
             "since 2026-01-01 00:00:00 UTC, 1 h 0 min ago\n",
         ] {

@@ -50,7 +50,8 @@ impl Status {
     /// As things are now.
     pub(super) fn of(context: &Context, board: &Board, now: OffsetDateTime) -> Self {
         let listeners = Vec::clone(&context.listeners.load());
-        board.read_with(|notes| Self {
+        let last_error = board.read_with(|notes| last_error(notes, &listeners));
+        board.read_with(move |notes| Self {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             started_at: context.started_at,
@@ -62,8 +63,8 @@ impl Status {
             certificate: notes.certificate.clone(),
             next_renewal_at: notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at),
             failures: notes.lifecycle.as_ref().map_or(0, Lifecycle::failures),
-            last_error: last_error(notes, &listeners),
-            last_error_class: notes.lifecycle.as_ref().and_then(Lifecycle::last_error_class),
+            last_error_class: last_error_class(notes, last_error.as_deref()),
+            last_error,
             local_ca_sha256: notes.local_ca_sha256.clone(),
             xray: [],
             renewal: notes.renewal.clone(),
@@ -118,6 +119,12 @@ fn last_error(notes: &Notes, listeners: &[Listener]) -> Option<String> {
     blocked
         .or_else(|| lifecycle?.last_error().map(ToOwned::to_owned))
         .or_else(|| notes.troubles.values().next().cloned())
+}
+
+/// Where to look, if it is a failed try that is said, and not what stands in the way of the next.
+fn last_error_class(notes: &Notes, said: Option<&str>) -> Option<Class> {
+    let lifecycle = notes.lifecycle.as_ref()?;
+    lifecycle.last_error_class().filter(|_| lifecycle.last_error() == said)
 }
 
 /// Why a listener is not ours, and what to do.
