@@ -1,5 +1,6 @@
 //! The product's stories, told with the real binary and real peers. A name reads as a sentence: what an administrator,
-//! a panel or a visitor can rely on. Those of the module `acme` need Pebble, which `tests/run` installs.
+//! a panel or a visitor can rely on. Those of the modules `acme`, `kills` and `store` need Pebble, which `tests/run`
+//! installs.
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
@@ -12,10 +13,12 @@ mod challenges;
 mod commands;
 mod forwarding;
 mod https;
+mod kills;
 mod limits;
 mod peers;
 mod ports;
 mod settings;
+mod store;
 mod streams;
 mod upstreams;
 mod wire;

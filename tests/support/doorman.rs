@@ -102,6 +102,13 @@ impl Doorman {
         doorman
     }
 
+    /// Starts it with a store elsewhere, by way of another program.
+    pub async fn start_with_store_by(launcher: &[&str], settings: &Settings, store: &Path) -> Self {
+        let doorman = Self::launch(TempDir::new().unwrap(), settings, store, launcher).await;
+        doorman.listens("http").await;
+        doorman
+    }
+
     /// Starts it by way of another program that becomes it: `prlimit`, `unshare`.
     pub async fn start_by(launcher: &[&str], settings: &Settings) -> Self {
         let doorman = Self::start_waiting_by(launcher, settings).await;
@@ -139,6 +146,12 @@ impl Doorman {
     /// Other settings, from the next start on.
     pub fn change(&self, settings: &Settings) {
         write(self.home.path(), settings, &self.home.path().join("store"));
+    }
+
+    /// Ends it as an administrator does.
+    pub async fn stop(&mut self) {
+        self.process.signal(rustix::process::Signal::TERM);
+        assert!(self.process.ended(START).await.success());
     }
 
     /// A file of its store.
