@@ -8,3 +8,4 @@ pub mod occupant;
 pub mod renewal_info;
 pub mod route;
 pub mod schedule;
+pub mod xray;

@@ -1,0 +1,236 @@
+//! Whether an inbound can follow a new certificate by itself, how long that takes, and what to change if not.
+
+use std::time::Duration;
+
+use super::inbound::{Certificate, Form, Inbound, Tls, Transport, Usage};
+use super::patch::Ours;
+use crate::config::Language;
+
+/// What is known of an inbound that uses our pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Of our certificate among those that are presented, from 1.
+    pub position: usize,
+    /// How many are presented.
+    pub certificates: usize,
+    /// It stands in the settings.
+    pub inline: bool,
+    /// The files are read once.
+    pub one_time_loading: bool,
+    /// Between two looks at the files.
+    pub interval: Duration,
+    /// What our certificate is used for.
+    pub usage: Usage,
+    /// Handshakes for other names are refused.
+    pub reject_unknown_sni: bool,
+    /// Whether Xray's user may read the files; `None` if that is not known.
+    pub readable: Option<bool>,
+    /// Whether and when it follows.
+    pub follows: Follows,
+}
+
+/// How an inbound comes to present a new certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// It reads the files by itself, within this time.
+    Within(Duration),
+    /// So it does, but its listeners take a change from each other: the files are written again, once in this time,
+    /// until all have it.
+    InTurn(Duration),
+    /// Not by itself.
+    Never(Obstacle),
+}
+
+/// Why an inbound does not follow by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The certificate stands in the settings.
+    Inline,
+    /// The files are read once.
+    OneTimeLoading,
+    /// Xray's user may not read the files.
+    Unreadable,
+    /// Another certificate comes first, and clients that dial an address get the first.
+    NotFirst,
+    /// A certificate of the list signs new ones, and those are presented.
+    Issuing,
+    /// Ours is not for presenting.
+    NotPresented,
+}
+
+/// Looks at an inbound; `None` where it does not use our pair. `readable` tells whether Xray may read the files.
+#[must_use]
+pub fn audit(inbound: &Inbound, ours: &dyn Ours, readable: Option<bool>) -> Option<Audit> {
+    let tls = inbound.tls.as_ref()?;
+    let certificate = tls.certificates.iter().find(|it| ours.has(&it.form))?;
+    let presented = || tls.certificates.iter().filter(|it| it.usage == Usage::Encipherment);
+    let position = presented().position(|it| ours.has(&it.form)).map_or(0, |index| index + 1);
+    let inline = matches!(certificate.form, Form::Inline { .. });
+    let readable = if inline { None } else { readable };
+    Some(Audit {
+        position,
+        certificates: presented().count(),
+        inline,
+        one_time_loading: certificate.one_time_loading,
+        interval: Duration::from_secs(certificate.interval()),
+        usage: certificate.usage,
+        reject_unknown_sni: tls.reject_unknown_sni,
+        readable,
+        follows: follows(inbound, tls, certificate, position, readable),
+    })
+}
+
+fn follows(
+    inbound: &Inbound,
+    tls: &Tls,
+    certificate: &Certificate,
+    position: usize,
+    readable: Option<bool>,
+) -> Follows {
+    let interval = Duration::from_secs(certificate.interval());
+    let issuing = tls.certificates.iter().any(|it| it.usage == Usage::Issue);
+    let shared = inbound.transport == Transport::Xhttp || inbound.port_count() > 1;
+    match certificate {
+        _ if issuing => Follows::Never(Obstacle::Issuing),
+        _ if position == 0 => Follows::Never(Obstacle::NotPresented),
+        // With rejectUnknownSni it is the first whose common name is empty, which only a handshake shows.
+        _ if position > 1 && !tls.reject_unknown_sni => Follows::Never(Obstacle::NotFirst),
+        Certificate { form: Form::Inline { .. }, .. } => Follows::Never(Obstacle::Inline),
+        Certificate { one_time_loading: true, .. } => Follows::Never(Obstacle::OneTimeLoading),
+        Certificate { form: Form::File { .. }, .. } if readable == Some(false) => {
+            Follows::Never(Obstacle::Unreadable)
+        }
+        Certificate { form: Form::File { .. }, .. } if shared => Follows::InTurn(interval),
+        Certificate { form: Form::File { .. }, .. } => Follows::Within(interval),
+    }
+}
+
+impl Audit {
+    /// A change of the settings is needed before anything else can help.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        match self.follows {
+            Follows::Never(Obstacle::NotFirst | Obstacle::Issuing | Obstacle::NotPresented) => true,
+            Follows::Never(Obstacle::Inline | Obstacle::OneTimeLoading | Obstacle::Unreadable)
+            | Follows::Within(_)
+            | Follows::InTurn(_) => false,
+        }
+    }
+
+    /// One sentence on whether and when it follows.
+    #[must_use]
+    pub fn sentence(&self, language: Language) -> String {
+        let zh = language == Language::Chinese;
+        match self.follows {
+            Follows::Within(time) if zh => {
+                format!("Xray 会自行读取新证书，最长需要 {}", spell(time, language))
+            }
+            Follows::Within(time) => format!("follows by itself within {}", spell(time, language)),
+            Follows::InTurn(time) if zh => format!(
+                "Xray 会自行读取新证书，但多个监听共用一份证书，可能需要数次，每次 {}",
+                spell(time, language)
+            ),
+            Follows::InTurn(time) => format!(
+                "follows by itself, its listeners one after another, each within {}",
+                spell(time, language)
+            ),
+            Follows::Never(obstacle) => obstacle.sentence(language).to_owned(),
+        }
+    }
+
+    /// One sentence on what to change; `None` where nothing needs to be.
+    #[must_use]
+    pub fn remedy(&self, language: Language) -> Option<&'static str> {
+        match self.follows {
+            Follows::Never(obstacle) => Some(obstacle.remedy(language)),
+            Follows::Within(time) | Follows::InTurn(time) if time > Duration::from_secs(600) => {
+                Some(match language {
+                    Language::Chinese => "如需更快生效，请把 ocspStapling 设为 600（秒）",
+                    Language::English => "set ocspStapling to 600 (seconds) if that is too long",
+                })
+            }
+            Follows::Within(_) | Follows::InTurn(_) => None,
+        }
+    }
+}
+
+impl Obstacle {
+    /// What is wrong.
+    #[must_use]
+    pub fn sentence(self, language: Language) -> &'static str {
+        match (self, language) {
+            (Self::Inline, Language::English) => {
+                "cannot follow by itself: the certificate stands in the settings"
+            }
+            (Self::Inline, Language::Chinese) => "无法自行更新：证书内容直接写在入站设置里",
+            (Self::OneTimeLoading, Language::English) => {
+                "cannot follow by itself: oneTimeLoading makes Xray read the files once"
+            }
+            (Self::OneTimeLoading, Language::Chinese) => {
+                "无法自行更新：oneTimeLoading 使 Xray 只读取一次证书文件"
+            }
+            (Self::Unreadable, Language::English) => {
+                "cannot follow by itself: Xray's user may not read the files"
+            }
+            (Self::Unreadable, Language::Chinese) => "无法自行更新：运行 Xray 的用户无权读取证书文件",
+            (Self::NotFirst, Language::English) => {
+                "never presents our certificate to clients that dial the address: another one comes first"
+            }
+            (Self::NotFirst, Language::Chinese) => {
+                "直接用 IP 连接的客户端得不到本证书：列表中它前面还有别的证书"
+            }
+            (Self::Issuing, Language::English) => {
+                "never presents our certificate: one with usage \"issue\" is in the list, and takes its place"
+            }
+            (Self::Issuing, Language::Chinese) => "不会使用本证书：列表中有 usage 为 issue 的证书",
+            (Self::NotPresented, Language::English) => {
+                "never presents our certificate: its usage is not \"encipherment\""
+            }
+            (Self::NotPresented, Language::Chinese) => "不会使用本证书：它的 usage 不是 encipherment",
+        }
+    }
+
+    /// What to change.
+    #[must_use]
+    pub fn remedy(self, language: Language) -> &'static str {
+        match (self, language) {
+            (Self::Inline, Language::English) => {
+                "in the inbound's TLS settings, enter the paths of certificate and key instead of their contents"
+            }
+            (Self::Inline, Language::Chinese) => "请在入站的 TLS 设置中改用证书和密钥的文件路径",
+            (Self::OneTimeLoading, Language::English) => {
+                "switch oneTimeLoading off in the inbound's TLS settings; saving the inbound unchanged in the panel's \
+                 page serves the new pair at once"
+            }
+            (Self::OneTimeLoading, Language::Chinese) => {
+                "请在入站的 TLS 设置中关闭 oneTimeLoading；在面板页面中原样保存一次该入站，新证书会立即生效"
+            }
+            (Self::Unreadable, Language::English) => {
+                "set store.group to a group of Xray's user, then save the inbound unchanged in the panel's page"
+            }
+            (Self::Unreadable, Language::Chinese) => {
+                "请把 store.group 设为运行 Xray 的用户所在的组，然后在面板页面中原样保存一次该入站"
+            }
+            (Self::NotFirst, Language::English) => {
+                "move our certificate to the first place of the inbound's list"
+            }
+            (Self::NotFirst, Language::Chinese) => "请把本证书移到该入站证书列表的第一位",
+            (Self::Issuing, Language::English) => {
+                "remove the certificate with usage \"issue\" from the inbound"
+            }
+            (Self::Issuing, Language::Chinese) => "请从该入站中删除 usage 为 issue 的证书",
+            (Self::NotPresented, Language::English) => "set the usage of our certificate to \"encipherment\"",
+            (Self::NotPresented, Language::Chinese) => "请把本证书的 usage 设为 encipherment",
+        }
+    }
+}
+
+fn spell(time: Duration, language: Language) -> String {
+    let seconds = time.as_secs();
+    match (language, seconds) {
+        (Language::English, 0..120) => format!("{seconds} s"),
+        (Language::English, _) => format!("{} min", seconds.div_ceil(60)),
+        (Language::Chinese, 0..120) => format!("{seconds} 秒"),
+        (Language::Chinese, _) => format!("{} 分钟", seconds.div_ceil(60)),
+    }
+}

@@ -1,0 +1,315 @@
+//! An inbound as Xray's API describes it, as far as its certificate is concerned.
+//!
+//! Field numbers are those of Xray's `.proto` files, named beside each. Every message that holds a key stays bytes.
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::wire::{Message, WireError};
+use crate::shared::tls::sha256;
+
+pub(super) const TLS: &str = "xray.transport.internet.tls.Config";
+
+/// An inbound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    /// Unique in one Xray; may be empty.
+    pub tag: String,
+    /// Where.
+    pub listen: Listen,
+    /// First and last of each range.
+    pub ports: Vec<(u16, u16)>,
+    /// How bytes travel.
+    pub transport: Transport,
+    /// The TLS settings; `None` with REALITY and without TLS, which have no certificate.
+    pub tls: Option<Tls>,
+    /// Every connection must begin with a PROXY header.
+    pub proxy_protocol: bool,
+}
+
+/// An address of an inbound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `None` is every address.
+    Ip(Option<std::net::IpAddr>),
+    /// A name that is looked up.
+    Name(String),
+    /// A socket file, or an abstract socket with `@` before its name.
+    Unix(String),
+}
+
+/// Xray's transports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `raw`, once called `tcp`.
+    Tcp,
+    /// `ws`.
+    WebSocket,
+    /// `httpupgrade`.
+    HttpUpgrade,
+    /// `grpc`.
+    Grpc,
+    /// `xhttp`, once called `splithttp`.
+    Xhttp,
+    /// `kcp`.
+    Kcp,
+    /// `hysteria`.
+    Hysteria,
+    /// One that this version does not know.
+    Other(String),
+}
+
+/// The TLS settings of an inbound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// In the order in which Xray looks through them.
+    pub certificates: Vec<Certificate>,
+    /// The name that clients are to ask for; may be empty.
+    pub server_name: String,
+    /// Handshakes for other names than those of the certificates are refused.
+    pub reject_unknown_sni: bool,
+}
+
+/// One certificate of an inbound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Where it comes from.
+    pub form: Form,
+    /// What it is for.
+    pub usage: Usage,
+    /// `ocspStapling`: seconds between two looks at the files; 0 means [`Certificate::DEFAULT_INTERVAL`].
+    pub ocsp_stapling: u64,
+    /// The files are never read again.
+    pub one_time_loading: bool,
+}
+
+/// Where a certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Two files.
+    File {
+        /// The chain's path.
+        certificate: String,
+        /// The key's path.
+        key: String,
+    },
+    /// It stands in the settings.
+    Inline {
+        /// SHA-256 of its leaf, if that can be read.
+        leaf: Option<[u8; 32]>,
+    },
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// To be presented.
+    Encipherment,
+    /// To verify others with.
+    Verify,
+    /// To sign certificates with, one for each name.
+    Issue,
+}
+
+impl Certificate {
+    /// Seconds between two looks when the settings do not say.
+    pub const DEFAULT_INTERVAL: u64 = 3600;
+
+    /// Seconds between two looks at the files.
+    #[must_use]
+    pub fn interval(&self) -> u64 {
+        if self.ocsp_stapling == 0 { Self::DEFAULT_INTERVAL } else { self.ocsp_stapling }
+    }
+
+    /// Reads `transport.internet.tls.Certificate`.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, WireError> {
+        let certificate = Message::read(bytes)?;
+        let (path, key) = (certificate.text(5), certificate.text(6));
+        Ok(Self {
+            form: if path.is_empty() && key.is_empty() {
+                Form::Inline { leaf: leaf(certificate.bytes(1).unwrap_or_default()) }
+            } else {
+                Form::File { certificate: path, key }
+            },
+            usage: match certificate.number(3) {
+                1 => Usage::Verify,
+                2 => Usage::Issue,
+                _ => Usage::Encipherment,
+            },
+            ocsp_stapling: certificate.number(4),
+            one_time_loading: certificate.number(7) != 0,
+        })
+    }
+}
+
+impl Inbound {
+    /// Reads `core.InboundHandlerConfig`.
+    ///
+    /// # Errors
+    /// The bytes are no message.
+    pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
+        let inbound = Message::read(bytes)?;
+        // TypedMessage.value of receiver_settings: app.proxyman.ReceiverConfig
+        let receiver = inbound.message(2)?.message(2)?;
+        let stream = receiver.message(3)?; // transport.internet.StreamConfig
+        let socket = stream.message(6)?;
+        let transport = Transport::named(&stream.text(5));
+        let tls = match stream.text(3).as_str() {
+            TLS => Some(Tls::read(stream.message(4)?.bytes(2).unwrap_or_default())?),
+            _ => None,
+        };
+        Ok(Self {
+            tag: inbound.text(1),
+            listen: Listen::read(&receiver.message(2)?),
+            ports: ports(&receiver.message(1)?)?,
+            proxy_protocol: socket.number(7) != 0 || transport.wants_proxy_header(&stream)?,
+            transport,
+            tls,
+        })
+    }
+
+    /// How many ports it listens on.
+    #[must_use]
+    pub fn port_count(&self) -> usize {
+        self.ports.iter().map(|(first, last)| usize::from(last.saturating_sub(*first)) + 1).sum()
+    }
+
+    /// Its address as people write it: `0.0.0.0:443`, `[::]:443-445,500`, `/run/x.sock`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let ports: Vec<_> = self
+            .ports
+            .iter()
+            .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+            .collect();
+        let ports = ports.join(",");
+        match &self.listen {
+            Listen::Ip(None) => format!("0.0.0.0:{ports}"),
+            Listen::Ip(Some(std::net::IpAddr::V6(ip))) => format!("[{ip}]:{ports}"),
+            Listen::Ip(Some(ip)) => format!("{ip}:{ports}"),
+            Listen::Name(name) => format!("{name}:{ports}"),
+            Listen::Unix(path) => path.clone(),
+        }
+    }
+}
+
+impl Listen {
+    /// A written address.
+    #[must_use]
+    pub fn written(text: &str) -> Self {
+        match text.parse() {
+            Ok(ip) => Self::Ip(Some(ip)),
+            Err(_) if text.is_empty() => Self::Ip(None),
+            Err(_) if text.starts_with(['/', '@']) => Self::Unix(text.to_owned()),
+            Err(_) => Self::Name(text.to_owned()),
+        }
+    }
+
+    /// Reads `common.net.IPOrDomain`.
+    fn read(listen: &Message<'_>) -> Self {
+        let ip = listen.bytes(1).unwrap_or_default();
+        match (<[u8; 4]>::try_from(ip), <[u8; 16]>::try_from(ip)) {
+            (Ok(v4), _) => Self::Ip(Some(v4.into())),
+            (_, Ok(v6)) => Self::Ip(Some(v6.into())),
+            (Err(_), Err(_)) => Self::written(&listen.text(2)),
+        }
+    }
+}
+
+impl Transport {
+    /// By the name that Xray or its configuration file has for it; none is `raw`.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "" | "tcp" | "raw" => Self::Tcp,
+            "ws" | "websocket" => Self::WebSocket,
+            "httpupgrade" => Self::HttpUpgrade,
+            "grpc" | "gun" => Self::Grpc,
+            "xhttp" | "splithttp" => Self::Xhttp,
+            "kcp" | "mkcp" => Self::Kcp,
+            "hysteria" => Self::Hysteria,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// As the panels call it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::WebSocket => "ws",
+            Self::HttpUpgrade => "httpupgrade",
+            Self::Grpc => "grpc",
+            Self::Xhttp => "xhttp",
+            Self::Kcp => "kcp",
+            Self::Hysteria => "hysteria",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Established connections go on when the inbound that accepted them is removed.
+    #[must_use]
+    pub fn outlives_its_inbound(&self) -> bool {
+        match self {
+            Self::Tcp | Self::WebSocket | Self::HttpUpgrade => true,
+            Self::Grpc | Self::Xhttp | Self::Kcp | Self::Hysteria | Self::Other(_) => false,
+        }
+    }
+
+    /// A TLS handshake over TCP says what it presents.
+    #[must_use]
+    pub fn is_over_tcp(&self) -> bool {
+        match self {
+            Self::Tcp | Self::WebSocket | Self::HttpUpgrade | Self::Grpc | Self::Xhttp | Self::Other(_) => {
+                true
+            }
+            Self::Kcp | Self::Hysteria => false,
+        }
+    }
+
+    /// `accept_proxy_protocol` of the transport's own settings.
+    fn wants_proxy_header(&self, stream: &Message<'_>) -> Result<bool, WireError> {
+        let number = match self {
+            Self::Tcp => 3,
+            Self::WebSocket | Self::HttpUpgrade => 4,
+            Self::Grpc | Self::Xhttp | Self::Kcp | Self::Hysteria | Self::Other(_) => return Ok(false),
+        };
+        for settings in stream.all(2) {
+            let settings = Message::read(settings)?;
+            if Self::named(&settings.text(3)) == *self && settings.message(2)?.message(2)?.number(number) != 0
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Tls {
+    /// Reads `transport.internet.tls.Config`.
+    fn read(bytes: &[u8]) -> Result<Self, WireError> {
+        let config = Message::read(bytes)?;
+        Ok(Self {
+            certificates: config.all(2).map(Certificate::read).collect::<Result<_, _>>()?,
+            server_name: config.text(3),
+            reject_unknown_sni: config.number(12) != 0,
+        })
+    }
+}
+
+/// SHA-256 of the first certificate of a PEM text.
+#[must_use]
+pub fn leaf(pem: &[u8]) -> Option<[u8; 32]> {
+    CertificateDer::from_pem_slice(pem).ok().map(|leaf| sha256(&leaf))
+}
+
+/// Reads `common.net.PortList`.
+fn ports(list: &Message<'_>) -> Result<Vec<(u16, u16)>, WireError> {
+    let port = |number| u16::try_from(number).map_err(|_| WireError);
+    list.all(1)
+        .map(|range| {
+            let range = Message::read(range)?;
+            Ok((port(range.number(1))?, port(range.number(2))?))
+        })
+        .collect()
+}

@@ -1,0 +1,10 @@
+//! Xray: what its inbounds are like, whether each can follow a new certificate, and what is done if not.
+
+pub mod audit;
+pub mod change;
+pub mod file;
+pub mod inbound;
+pub mod ladder;
+pub mod messages;
+pub mod patch;
+pub mod wire;
