@@ -13,6 +13,7 @@ mod export;
 mod records;
 #[cfg(test)]
 mod tests;
+mod xray;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,6 +31,7 @@ use tracing::{info, warn};
 use self::disk::{Access, At};
 pub(crate) use self::export::export;
 pub(crate) use self::records::{Described, KeptAccount, Loaded, Origin, Pending, Role};
+pub(crate) use self::xray::{Changed, XrayJournal};
 use super::chain::Chain;
 use super::pair::Pair;
 use crate::config;
@@ -178,11 +180,13 @@ impl Store {
         let id = self.version_ids()?.last().map_or(1, |newest| newest + 1);
         let versions = self.versions();
         let unfinished = versions.join(format!("{}{id}", disk::UNFINISHED));
-        let readable = |mode| Access { mode, uid: None, gid };
         let key_mode = if gid.is_some() { 0o640 } else { 0o600 };
+        let like_before = |name, mode| disk::like(&self.live().join(name), Access { mode, uid: None, gid });
+        let readable = |mode| Access { mode, uid: None, gid };
         disk::directory(&unfinished, gid)?;
-        disk::write_new(&unfinished.join(KEY), pair.key_pem.as_bytes(), readable(key_mode))?;
-        disk::write_new(&unfinished.join(CHAIN), pair.chain_pem.as_bytes(), readable(0o644))?;
+        disk::open_like(&unfinished, &self.live(), gid)?;
+        disk::write_new(&unfinished.join(KEY), pair.key_pem.as_bytes(), like_before(KEY, key_mode))?;
+        disk::write_new(&unfinished.join(CHAIN), pair.chain_pem.as_bytes(), like_before(CHAIN, 0o644))?;
         let described = json(&unfinished.join(ORIGIN), origin)?;
         disk::write_new(&unfinished.join(ORIGIN), &described, readable(0o644))?;
         disk::sync_dir(&unfinished)?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -87,6 +87,26 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], access: Access) -> Result<(),
     }
     file.set_permissions(fs::Permissions::from_mode(access.mode)).at("set the mode of", path)?;
     file.sync_all().at("sync", path)
+}
+
+/// Owner, group and mode of the file before, so that whoever could read that can read the next from its first instant;
+/// a group of ours goes before its group. What may not be given away stays ours.
+pub(super) fn like(before: &Path, wanted: Access) -> Access {
+    let Ok(there) = fs::metadata(before) else { return wanted };
+    let root = rustix::process::geteuid().is_root();
+    let may_give = |group| {
+        root || rustix::process::getgroups().is_ok_and(|ours| ours.iter().any(|it| it.as_raw() == group))
+    };
+    let gid = wanted.gid.or_else(|| Some(there.gid()).filter(|group| may_give(*group)));
+    Access { mode: there.mode() & 0o777 | wanted.mode, uid: root.then(|| there.uid()), gid }
+}
+
+/// Gives a new directory owner, group and mode of the one before.
+pub(super) fn open_like(path: &Path, before: &Path, gid: Option<u32>) -> Result<(), StoreError> {
+    let mode = fs::metadata(path).at("look at", path)?.mode() & 0o777;
+    let access = like(before, Access { mode, uid: None, gid });
+    chown(path, access.uid, access.gid).at("give the owner to", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).at("set the mode of", path)
 }
 
 /// Reads a file of ours; `None` when there is none.
