@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(150);
 /// The daemon gives an order up sooner than this.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
+/// For inbounds that follow within this time; those that take an hour are only named.
+const PATIENCE_WITH_XRAY: Duration = Duration::from_secs(90);
+
 /// Looks in a row that may come to nothing, while the daemon is started anew for instance.
 const MOST_MISSED_LOOKS: u32 = 100;
 
@@ -67,7 +70,10 @@ fn follow(daemon: &Daemon<'_>, id: &Value, out: &mut impl Write) -> Result<(), F
         }
         shown = steps.len();
         match renewal["outcome"].as_str() {
-            Some("renewed") => return renewed(&status["certificate"], out),
+            Some("renewed") => {
+                renewed(&status["certificate"], out)?;
+                return inbounds(daemon, id, shown, out);
+            }
             Some(_) => return Err(failed(renewal, &status)),
             None => daemon.pause(LOOK),
         }
@@ -83,6 +89,44 @@ fn renewed(certificate: &Value, out: &mut impl Write) -> Result<(), Failure> {
     let fingerprint = certificate["fingerprint_sha256"].as_str().unwrap_or("?");
     let until = moment(&certificate["not_after"], clock::now()).unwrap_or_default();
     say(out, &format!("renewed: {fingerprint}\ngood until {until}"))
+}
+
+/// Prints each inbound of Xray as it turns current, and at the end those that have not.
+fn inbounds(daemon: &Daemon<'_>, id: &Value, shown: usize, out: &mut impl Write) -> Result<(), Failure> {
+    let mut shown = shown;
+    let looks = PATIENCE_WITH_XRAY.as_millis() / LOOK.as_millis();
+    for look in 0..=looks {
+        let Ok((_, status)) = daemon.status() else { return Ok(()) }; // the renewal itself is done and told
+        let renewal = &status["renewal"];
+        let steps = renewal["steps"].as_array().map_or(&[][..], Vec::as_slice);
+        for step in steps.iter().skip(shown).filter(|_| renewal["id"] == *id) {
+            say(out, &line(step))?;
+        }
+        shown = shown.max(steps.len());
+        let newest = &status["certificate"]["fingerprint_sha256"];
+        let entries = status["xray"].as_array().map_or(&[][..], Vec::as_slice);
+        if look < looks && entries.iter().any(|entry| follows_soon(entry, newest)) {
+            daemon.pause(LOOK);
+            continue;
+        }
+        for entry in entries.iter().filter(|entry| entry["serves"] != "current") {
+            let [tag, address, serves, detail] =
+                ["tag", "address", "serves", "detail"].map(|key| entry[key].as_str().unwrap_or("?"));
+            let due = moment(&entry["due_at"], clock::now());
+            let due = due.map(|due| format!("; expected by {due}")).unwrap_or_default();
+            say(out, &format!("inbound {tag} on {address} is {serves}: {detail}{due}"))?;
+        }
+        return Ok(());
+    }
+    Ok(())
+}
+
+/// Whether an inbound is worth waiting for: it was not looked at yet, or its next step is near.
+fn follows_soon(entry: &Value, newest: &Value) -> bool {
+    let due = entry["due_at"].as_str().and_then(|due| OffsetDateTime::parse(due, &Rfc3339).ok());
+    let near = due.is_some_and(|due| due - clock::now() < PATIENCE_WITH_XRAY);
+    let unseen = entry["looked_at"].is_null() || entry["compared_with"] != *newest;
+    unseen || entry["serves"] == "stale" && near
 }
 
 fn line(step: &Value) -> String {
@@ -101,6 +145,7 @@ fn line(step: &Value) -> String {
         "installed" => "installed",
         "exported" => "exported",
         "reload" => "reload",
+        "inbound_current" => "inbound current",
         "handshake_seen" => "handshake seen on",
         other => other,
     };

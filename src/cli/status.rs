@@ -74,9 +74,12 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
     }
     for inbound in list(&status["xray"]) {
         let serves = paint.state(text(&inbound["serves"]));
-        let line = format!("{} {} {serves}", text(&inbound["tag"]), text(&inbound["address"]));
-        row(&mut table, "inbound", &line);
+        let place = ["tag", "address", "transport"].map(|key| text(&inbound[key])).join(" ");
+        let detail = inbound["detail"].as_str().filter(|detail| !detail.is_empty());
+        let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
+        row(&mut table, "inbound", &format!("{place} {serves}{detail}"));
     }
+    optional(&mut table, "Xray", &status["xray_note"]);
     optional(&mut table, "local CA", &status["local_ca_sha256"]);
     let since = moment(&status["started_at"], now).unwrap_or_default();
     let version = text(&status["version"]);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::pair::Facts;
-use super::when;
+use super::{when, xray};
 use crate::policy::lifecycle::Lifecycle;
 use crate::shared::clock;
 
@@ -29,6 +29,10 @@ pub(crate) struct Notes {
     pub(crate) local_ca_sha256: Option<String>,
     /// The renewal in flight, or the last one.
     pub(crate) renewal: Option<Renewal>,
+    /// What Xray's inbounds present.
+    pub(crate) xray: Vec<xray::Entry>,
+    /// What is to be said of Xray as a whole.
+    pub(crate) xray_note: Option<String>,
     /// What is wrong besides the renewal, each until it is mended.
     pub(crate) troubles: BTreeMap<Trouble, String>,
     /// Renewals that ended well since the start.
@@ -111,8 +115,10 @@ pub(crate) enum Stage {
     Installed,
     /// It is in its second place.
     Exported,
-    /// Xray was told, or left to notice.
+    /// Something is done, or waited for, so that Xray presents it.
     Reload,
+    /// An inbound of Xray presents it.
+    InboundCurrent,
     /// A handshake with it was seen.
     HandshakeSeen,
 }

@@ -1,6 +1,8 @@
 //! Wakes when the lifecycle wants to, tells it what happened, and does what it says. It decides nothing itself.
 
 mod install;
+mod mend;
+mod rewrite;
 mod served;
 mod stand_in;
 mod work;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 
@@ -20,7 +22,7 @@ use super::Context;
 use super::board::{Board, Trouble};
 use super::local_ca::LocalCa;
 use super::pair::Pair;
-use super::store::{Loaded, Role, Store, export};
+use super::store::{Loaded, Role, Store};
 use super::when;
 use crate::policy::alert::{Alert, Kind, Severity};
 use crate::policy::failure::{Approach, Class, Disposition, Failure};
@@ -44,6 +46,15 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
 pub(crate) enum Ask {
     /// See what is due.
     Look,
+    /// Tell the administrator.
+    Tell(Alert),
+    /// Write this pair again, as other bytes.
+    Rewrite {
+        /// SHA-256 of its leaf, hex.
+        fingerprint: String,
+        /// Whether it was done.
+        answer: oneshot::Sender<bool>,
+    },
     /// Renew.
     Renew {
         /// How much it is wanted.
@@ -65,8 +76,13 @@ pub(crate) enum Answer {
 }
 
 /// Runs until the daemon ends.
-pub(crate) async fn run(context: &Rc<Context>, board: &Rc<Board>, asks: &mut mpsc::Receiver<Ask>) {
-    let mut driver = Driver::start(context, board).await;
+pub(crate) async fn run(
+    context: &Rc<Context>,
+    board: &Rc<Board>,
+    asks: &mut mpsc::Receiver<Ask>,
+    installed: watch::Sender<Option<Arc<Pair>>>,
+) {
+    let mut driver = Driver::start(context, board, installed).await;
     loop {
         let pause = driver.look().await;
         tokio::select! {
@@ -94,11 +110,17 @@ struct Driver {
     wants: Option<stand_in::Want>,
     /// A leaf of the local CA that was made to stand in.
     stand_in: Option<Arc<Pair>>,
+    /// Where it is told which pair is in the files.
+    installed: watch::Sender<Option<Arc<Pair>>>,
     tasks: JoinSet<Done>,
 }
 
 impl Driver {
-    async fn start(context: &Rc<Context>, board: &Rc<Board>) -> Self {
+    async fn start(
+        context: &Rc<Context>,
+        board: &Rc<Board>,
+        installed: watch::Sender<Option<Arc<Pair>>>,
+    ) -> Self {
         let store = Store::new(&context.config.store);
         let prepared = store.off_thread(Store::prepare).await;
         board.trouble(Trouble::Store, prepared.err().map(|error| error.to_string()));
@@ -117,6 +139,7 @@ impl Driver {
             None => (None, None),
         };
         board.write(|notes| notes.certificate = managed.as_ref().map(|pair| pair.facts.clone()));
+        installed.send_replace(managed.clone());
         let mut driver = Self {
             orders: Orders::of(context, board, &store, local_ca.as_ref()),
             fixed: context.config.https.fixed_pair.clone().map(FixedPair::new),
@@ -128,6 +151,7 @@ impl Driver {
             issued: None,
             wants: None,
             stand_in: None,
+            installed,
             tasks: JoinSet::new(),
         };
         if let Some(orders) = &driver.orders {
@@ -187,6 +211,10 @@ impl Driver {
     async fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Look => {} // the loop looks after every ask
+            Ask::Tell(alert) => self.alert(alert),
+            Ask::Rewrite { fingerprint, answer } => {
+                let _ = answer.send(self.rewrite(&fingerprint).await); // nobody may wait any more
+            }
             Ask::Renew { insistence, answer } => {
                 self.tell(Event::Ports(self.ports())).await;
                 let said = self.tell(Event::Requested(insistence)).await;
@@ -252,6 +280,7 @@ impl Driver {
             self.board.read_with(|notes| notes.lifecycle.as_ref()?.last_error().map(ToOwned::to_owned));
         match alert.kind.severity() {
             Severity::Critical => error!(alert = kind, edge = ?alert.edge, last_error, "{sentence}"),
+            Severity::Error => error!(alert = kind, edge = ?alert.edge, "{sentence}"),
             Severity::Warning => warn!(alert = kind, edge = ?alert.edge, last_error, "{sentence}"),
             Severity::Info => info!(alert = kind, "{sentence}"),
         }
@@ -268,6 +297,7 @@ impl Driver {
             board: Rc::clone(&self.board),
             store: self.store.clone(),
             terms: orders.terms().name.clone(),
+            installed: self.installed.clone(),
             pair,
         };
         self.tasks.spawn_local(install.run());
@@ -327,31 +357,6 @@ impl Driver {
         let next =
             self.board.read_with(|notes| notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at));
         warn!(error = %sentence, next = next.map(when::text), "the renewal failed");
-    }
-
-    async fn persist(&self) {
-        let memory = self.board.read_with(|notes| notes.lifecycle.as_ref().map(Lifecycle::memory));
-        let Some(memory) = memory else { return };
-        let saved = self.store.off_thread(move |store| store.save_memory(&memory)).await;
-        self.board.trouble(Trouble::Store, saved.err().map(|error| error.to_string()));
-    }
-
-    /// Sees whether a store that was broken can be used again.
-    async fn mend_store(&self) {
-        if self.board.read_with(|notes| notes.troubles.contains_key(&Trouble::Store)) {
-            let probed = self.store.off_thread(Store::probe).await;
-            self.board.trouble(Trouble::Store, probed.err().map(|error| error.to_string()));
-        }
-    }
-
-    /// Puts the pair into its second place whenever it is not there.
-    async fn mend_export(&self) {
-        let wanted = self.context.config.ip_cert.as_ref().and_then(|cert| cert.export.clone());
-        let Some((to, pair)) = wanted.zip(self.managed.clone()) else {
-            return;
-        };
-        let exported = self.store.off_thread(move |_| export(&to, &pair)).await;
-        self.board.trouble(Trouble::Export, exported.err().map(|error| error.to_string()));
     }
 
     /// Publishes what the HTTPS listeners are to present.

@@ -12,6 +12,7 @@ mod observe;
 mod pair;
 mod store;
 pub(crate) mod when;
+mod xray;
 
 use std::any::Any;
 use std::io;
@@ -22,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -166,9 +167,11 @@ fn live(context: &Rc<Context>) -> io::Result<()> {
     tasks.block_on(&runtime, async {
         let board = Rc::new(Board::default());
         let (asks, mut asked) = mpsc::channel(MOST_ASKS);
+        let (installed, in_the_files) = watch::channel(None);
         tokio::select! {
             () = context.shutdown.cancelled() => {}
-            () = driver::run(context, &board, &mut asked) => {}
+            () = driver::run(context, &board, &mut asked, installed) => {}
+            () = xray::run(context, &board, in_the_files, asks.clone()) => {}
             () = admin::serve(context, &board, asks) => {}
         }
     });

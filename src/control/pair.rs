@@ -140,7 +140,8 @@ impl Facts {
         Life { not_before: self.not_before, not_after: self.not_after }
     }
 
-    fn read(leaf: &CertificateDer<'_>) -> Result<Self, PairError> {
+    /// What a leaf says.
+    pub(crate) fn read(leaf: &CertificateDer<'_>) -> Result<Self, PairError> {
         let certificate = read(leaf)?;
         let names = certificate
             .subject_alternative_name()

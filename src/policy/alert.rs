@@ -32,6 +32,8 @@ pub enum Kind {
     PortTaken,
     /// More than five tries in a row have failed.
     RenewalFailing,
+    /// Xray presents an old certificate, and nothing gentle is left to do about it.
+    XrayStale,
     /// Less than 24 h are left, or 15 % of a shorter life.
     Critical,
     /// The certificate has expired.
@@ -49,6 +51,8 @@ pub enum Severity {
     Info,
     /// To be looked at in the next days.
     Warning,
+    /// To be looked at today.
+    Error,
     /// To be looked at now.
     Critical,
 }
@@ -211,10 +215,11 @@ impl Open {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RateLimited,
         Self::PortTaken,
         Self::RenewalFailing,
+        Self::XrayStale,
         Self::Critical,
         Self::Expired,
         Self::Recovered,
@@ -231,6 +236,7 @@ impl Kind {
         match self {
             Self::Recovered | Self::Renewed => Severity::Info,
             Self::RateLimited | Self::PortTaken | Self::RenewalFailing => Severity::Warning,
+            Self::XrayStale => Severity::Error,
             Self::Critical | Self::Expired => Severity::Critical,
         }
     }
@@ -242,6 +248,7 @@ impl Kind {
             Self::RateLimited => "rate_limited",
             Self::PortTaken => "port_taken",
             Self::RenewalFailing => "renewal_failing",
+            Self::XrayStale => "xray_stale",
             Self::Critical => "critical",
             Self::Expired => "expired",
             Self::Recovered => "recovered",
@@ -257,6 +264,7 @@ impl Kind {
             Self::PortTaken => {
                 "another program has port 80, and without the port the certificate cannot be renewed in time"
             }
+            Self::XrayStale => "Xray still serves an old certificate",
             Self::RenewalFailing => "more than five renewals in a row have failed",
             Self::Critical => "the certificate expires within a day, and could not be renewed",
             Self::Expired => "the certificate has expired",
@@ -272,7 +280,7 @@ impl Kind {
             Self::RenewalFailing => situation.failures > FAILURES_UNTOLD,
             Self::Critical => situation.worth == Worth::Critical,
             Self::Expired => situation.worth == Worth::Expired,
-            Self::Recovered | Self::Renewed => false,
+            Self::XrayStale | Self::Recovered | Self::Renewed => false, // Xray is not part of the situation
         }
     }
 }

@@ -6,6 +6,7 @@ use http::header::HeaderValue;
 use time::OffsetDateTime;
 
 use super::status::Status;
+use crate::control::xray::Serves;
 use crate::control::{Context, restarts};
 use crate::policy::lifecycle::Word;
 use crate::shared::listeners::{Kind, State};
@@ -24,6 +25,7 @@ pub(super) fn text(context: &Context, status: &Status) -> String {
     page.traffic(context);
     page.listeners(status);
     page.certificate(status);
+    page.xray(status);
     page.0
 }
 
@@ -109,14 +111,37 @@ impl Page {
         self.sample("doorman_renewals_total", &[("outcome", "failed")], status.failed_renewals);
     }
 
+    fn xray(&mut self, status: &Status) {
+        let name = "doorman_xray_inbound_serves";
+        self.head(name, "gauge", "1 for what an inbound of Xray presents, 0 for the others.");
+        for entry in &status.xray {
+            for serves in [Serves::Current, Serves::Stale, Serves::Unknown] {
+                let labels = [
+                    ("tag", entry.tag.as_str()),
+                    ("address", &entry.address),
+                    ("transport", &entry.transport),
+                    ("serves", serves.as_str()),
+                ];
+                self.sample(name, &labels, u64::from(entry.serves == serves));
+            }
+        }
+        let name = "doorman_xray_inbound_seconds_to_served";
+        self.head(name, "gauge", "From the newest pair in the files to the handshake that showed it.");
+        for entry in &status.xray {
+            if let Some(seconds) = entry.seconds_to_served {
+                self.sample(name, &[("tag", &entry.tag), ("address", &entry.address)], seconds);
+            }
+        }
+    }
+
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    /// No label value of ours has a quote, a backslash or a line break.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let labels: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let labels: Vec<_> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
         if labels.is_empty() {
             self.line(format_args!("{name} {value}"));
         } else {
@@ -127,4 +152,9 @@ impl Page {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         writeln!(self.0, "{line}").expect("a String takes everything");
     }
+}
+
+/// As the format wants label values: tags are whatever the panel's people wrote.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -74,12 +74,28 @@ pub(super) fn html(status: &Status) -> String {
         };
         row(&mut page, &listener.address.to_string(), &format!("{kind}, {state}"));
     }
+    inbounds(&mut page, status);
     page.push_str("</table><h2>Process</h2><table>");
     row(&mut page, "Version", status.version);
     row(&mut page, "Running since", &when::text(status.started_at));
     row(&mut page, "This page as of", &when::text(status.now));
     page.push_str("</table></html>\n");
     page
+}
+
+fn inbounds(page: &mut String, status: &Status) {
+    if status.xray.is_empty() && status.xray_note.is_none() {
+        return;
+    }
+    page.push_str("</table><h2>Xray</h2><table>");
+    if let Some(note) = &status.xray_note {
+        row(page, "To be known", note);
+    }
+    for entry in &status.xray {
+        let name = format!("{} {}", entry.tag, entry.address);
+        let value = format!("{}, {}: {}", entry.transport, entry.serves.as_str(), entry.detail);
+        row(page, &name, &value);
+    }
 }
 
 fn certificate(page: &mut String, facts: &Facts, status: &Status) {
@@ -146,7 +162,8 @@ mod tests {
             last_error_class: None,
             local_ca_sha256: None,
             listeners: Vec::new(),
-            xray: [],
+            xray: Vec::new(),
+            xray_note: None,
             renewal: None,
             troubles: Vec::new(),
             renewals: 0,

@@ -7,6 +7,7 @@ use crate::control::Context;
 use crate::control::board::{Board, Notes, Renewal, Trouble};
 use crate::control::pair::Facts;
 use crate::control::when;
+use crate::control::xray::{Entry, Serves};
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::{Activity, Lifecycle, Obstacle, Word};
 use crate::shared::listeners::{Kind, Listener, State};
@@ -28,7 +29,8 @@ pub(super) struct Status {
     pub(super) last_error_class: Option<Class>,
     pub(super) local_ca_sha256: Option<String>,
     pub(super) listeners: Vec<Listener>,
-    pub(super) xray: [(); 0],
+    pub(super) xray: Vec<Entry>,
+    pub(super) xray_note: Option<String>,
     pub(super) renewal: Option<Renewal>,
     pub(super) troubles: Vec<Said>,
     #[serde(skip)]
@@ -66,7 +68,8 @@ impl Status {
             last_error_class: last_error_class(notes, last_error.as_deref()),
             last_error,
             local_ca_sha256: notes.local_ca_sha256.clone(),
-            xray: [],
+            xray: entries(notes),
+            xray_note: notes.xray_note.clone(),
             renewal: notes.renewal.clone(),
             troubles: notes
                 .troubles
@@ -93,6 +96,17 @@ pub(super) fn readiness(listeners: &[Listener]) -> (bool, Vec<String>) {
         reasons.push("no port is claimed yet".to_owned());
     }
     (ready && !listeners.is_empty(), reasons)
+}
+
+/// What Xray's inbounds present; nothing, while they have yet to be compared with the certificate of the moment.
+fn entries(notes: &Notes) -> Vec<Entry> {
+    let newest = notes.certificate.as_ref().map(|facts| facts.fingerprint_sha256.as_str());
+    let mut entries = notes.xray.clone();
+    for entry in entries.iter_mut().filter(|entry| Some(entry.compared_with.as_str()) != newest) {
+        entry.serves = Serves::Unknown;
+        "there is a new certificate; it is about to be looked at".clone_into(&mut entry.detail);
+    }
+    entries
 }
 
 /// What the last try said; else why none is made.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::work::Done;
 use crate::control::Context;
@@ -21,6 +22,7 @@ pub(super) struct Install {
     pub(super) board: Rc<Board>,
     pub(super) store: Store,
     pub(super) terms: String,
+    pub(super) installed: watch::Sender<Option<Arc<Pair>>>,
     pub(super) pair: Arc<Pair>,
 }
 
@@ -55,7 +57,7 @@ impl Install {
         self.board.step(Stage::Served, self.pair.facts.fingerprint_sha256.clone());
         self.store().await?;
         self.export().await;
-        self.board.step(Stage::Reload, "Xray reads the files by itself, within an hour");
+        self.installed.send_replace(Some(Arc::clone(&self.pair))); // who has Xray follow takes over from here
         Ok(self.observe().await?)
     }
 

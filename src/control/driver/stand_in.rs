@@ -50,12 +50,16 @@ impl Driver {
         };
         let installed = self
             .store
-            .off_thread(move |store| store.install(&pair, &Origin { terms, role: Role::StandIn }))
+            .off_thread({
+                let pair = Arc::clone(&pair);
+                move |store| store.install(&pair, &Origin { terms, role: Role::StandIn })
+            })
             .await;
         let written = installed.is_ok();
         self.board.trouble(Trouble::Store, installed.err().map(|error| error.to_string()));
         if written {
             tracing::warn!("the certificate has expired; one of the local CA stands in for it");
+            self.written(&pair).await;
             self.stands_in().await;
         }
     }
@@ -80,7 +84,9 @@ impl Driver {
     async fn reinstate(&mut self) {
         match self.store.off_thread(super::Store::reinstate).await {
             Ok(Some((pair, _))) => {
-                self.present(&Arc::new(pair));
+                let pair = Arc::new(pair);
+                self.present(&pair);
+                self.written(&pair).await;
                 self.stand_in = None;
                 tracing::warn!("the certificate is good after all, and back in its place");
                 self.tell(Event::Reinstated).await;
@@ -88,6 +94,12 @@ impl Driver {
             Ok(None) => {}
             Err(error) => self.board.trouble(Trouble::Store, Some(error.to_string())),
         }
+    }
+
+    /// Puts it into its second place too, and lets it be looked for.
+    async fn written(&self, pair: &Arc<Pair>) {
+        self.mend_export().await;
+        self.installed.send_replace(Some(Arc::clone(pair)));
     }
 
     fn present(&mut self, pair: &Arc<Pair>) {

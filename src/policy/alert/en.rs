@@ -33,6 +33,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::RateLimited => "The CA allows the next try only after the certificate has expired",
         Kind::PortTaken => "Another program has port 80, so the certificate cannot be renewed",
         Kind::RenewalFailing => "The renewal of the certificate keeps failing",
+        Kind::XrayStale => "Xray still serves an old certificate",
         Kind::Critical => "The certificate is about to expire",
         Kind::Expired => "The certificate has expired",
         Kind::Recovered => "All is well again",
@@ -67,6 +68,9 @@ fn doing(doing: Doing<'_>) -> String {
             "doorman tries to take the port every two seconds, and renews at once when it is free."
         }
         Kind::RenewalFailing => "doorman goes on trying by itself.",
+        Kind::XrayStale => {
+            "doorman goes on looking, and does nothing that would cut users off while the old one is good."
+        }
         Kind::Critical => "doorman tries about every hour until it succeeds.",
         Kind::Expired if doing.stands_in => {
             "doorman serves a certificate of its own local CA meanwhile, and tries about every hour."
@@ -76,7 +80,7 @@ fn doing(doing: Doing<'_>) -> String {
     };
     let mut text = does.to_owned();
     match doing.kind {
-        Kind::Recovered | Kind::Renewed => {}
+        Kind::XrayStale | Kind::Recovered | Kind::Renewed => {}
         Kind::RateLimited | Kind::PortTaken | Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
             if doing.failures > 0 {
                 text.push_str(&format!(" Failures in a row: {}.", doing.failures));
@@ -96,6 +100,9 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
         }
         Kind::PortTaken => {
             "Stop the program that has port 80, or move it to another port. “doorman status” says which it is."
+        }
+        Kind::XrayStale => {
+            "“doorman status” names the inbound. Save it unchanged in the panel's page: the new certificate is served at once, and no connection is cut."
         }
         Kind::Recovered | Kind::Renewed => "There is nothing that you need to do.",
         Kind::RenewalFailing | Kind::Critical | Kind::Expired => class.map_or(

@@ -225,6 +225,7 @@ fn moment(at: OffsetDateTime) -> String {
 fn emoji(kind: Kind) -> &'static str {
     match kind.severity() {
         Severity::Critical => "🔴",
+        Severity::Error => "🟠",
         Severity::Warning => "🟡",
         Severity::Info => "✅",
     }

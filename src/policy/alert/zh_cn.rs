@@ -27,6 +27,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::RateLimited => "CA 要等到证书过期之后才允许再次申请",
         Kind::PortTaken => "80 端口被其他程序占用，证书无法续期",
         Kind::RenewalFailing => "证书续期连续失败",
+        Kind::XrayStale => "Xray 仍在使用旧证书",
         Kind::Critical => "证书即将过期",
         Kind::Expired => "证书已过期",
         Kind::Recovered => "一切恢复正常",
@@ -72,6 +73,7 @@ fn doing(doing: Doing<'_>) -> String {
         Kind::RateLimited => "doorman 会等到 CA 指定的时间再试。",
         Kind::PortTaken => "doorman 每两秒尝试一次接管该端口，一旦空出便立即续期。",
         Kind::RenewalFailing => "doorman 会自动继续重试。",
+        Kind::XrayStale => "doorman 会继续观察；只要旧证书仍然有效，就不会做任何会让用户断线的事。",
         Kind::Critical => "doorman 大约每小时重试一次，直到成功。",
         Kind::Expired if doing.stands_in => "doorman 暂时使用本地 CA 签发的证书顶替，并大约每小时重试一次。",
         Kind::Expired => "doorman 仍在使用已过期的证书，并大约每小时重试一次。",
@@ -79,7 +81,7 @@ fn doing(doing: Doing<'_>) -> String {
     };
     let mut text = does.to_owned();
     match doing.kind {
-        Kind::Recovered | Kind::Renewed => {}
+        Kind::XrayStale | Kind::Recovered | Kind::Renewed => {}
         Kind::RateLimited | Kind::PortTaken | Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
             if doing.failures > 0 {
                 text.push_str(&format!("已连续失败 {} 次。", doing.failures));
@@ -98,6 +100,9 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
             "用“doorman status”查看是哪一项限额。如果有其他程序或机器在为同一地址申请证书，请停掉它；否则可把 ip_cert.directory 改为其他 CA。"
         }
         Kind::PortTaken => "请停掉占用 80 端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
+        Kind::XrayStale => {
+            "“doorman status”会显示是哪个入站。请在面板页面中原样保存一次该入站：新证书立即生效，不会断开任何连接。"
+        }
         Kind::Recovered | Kind::Renewed => "您无需做任何事。",
         Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
             class.map_or("请用“doorman status”查看障碍所在，排除后运行“doorman renew”。", remedy_by_class)

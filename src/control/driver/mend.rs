@@ -1,0 +1,33 @@
+//! What is written down, and what is tried again until the disk takes it.
+
+use super::Driver;
+use crate::control::board::Trouble;
+use crate::control::store::{Store, export};
+use crate::policy::lifecycle::Lifecycle;
+
+impl Driver {
+    pub(super) async fn persist(&self) {
+        let memory = self.board.read_with(|notes| notes.lifecycle.as_ref().map(Lifecycle::memory));
+        let Some(memory) = memory else { return };
+        let saved = self.store.off_thread(move |store| store.save_memory(&memory)).await;
+        self.board.trouble(Trouble::Store, saved.err().map(|error| error.to_string()));
+    }
+
+    /// Sees whether a store that was broken can be used again.
+    pub(super) async fn mend_store(&self) {
+        if self.board.read_with(|notes| notes.troubles.contains_key(&Trouble::Store)) {
+            let probed = self.store.off_thread(Store::probe).await;
+            self.board.trouble(Trouble::Store, probed.err().map(|error| error.to_string()));
+        }
+    }
+
+    /// Puts the pair into its second place whenever it is not there.
+    pub(super) async fn mend_export(&self) {
+        let wanted = self.context.config.ip_cert.as_ref().and_then(|cert| cert.export.clone());
+        let Some((to, pair)) = wanted.zip(self.managed.clone()) else {
+            return;
+        };
+        let exported = self.store.off_thread(move |_| export(&to, &pair)).await;
+        self.board.trouble(Trouble::Export, exported.err().map(|error| error.to_string()));
+    }
+}

@@ -1,0 +1,201 @@
+//! What runs: asked from Xray's API; while that does not answer, what its configuration file says.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::api::Api;
+use super::process::{self, Owner};
+use crate::config::{self, Address, Config};
+use crate::control::chain::Chain;
+use crate::policy::xray::audit::{Audit, audit};
+use crate::policy::xray::change::is_temporary;
+use crate::policy::xray::file;
+use crate::policy::xray::inbound::{Form, Inbound};
+use crate::policy::xray::patch::Ours;
+
+/// Of a configuration file; the panels' have some hundred kilobytes.
+const LARGEST_FILE: u64 = 32 << 20;
+
+/// Where the panels put the API, for when their file may not be read.
+const USUAL_PORT: u16 = 62789;
+
+/// An inbound that uses our pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) inbound: Inbound,
+    pub(super) audit: Audit,
+    /// Processes that share one of its ports, if there are several.
+    pub(super) sharing: Option<String>,
+    /// The process behind it, as far as it may be known.
+    pub(super) process: Option<Owner>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Learned {
+    pub(super) known: Vec<Known>,
+    /// The API answered.
+    pub(super) api: bool,
+    /// What is to be said of Xray as a whole.
+    pub(super) note: Option<String>,
+}
+
+/// What makes a certificate ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OurPair {
+    places: Vec<(PathBuf, PathBuf)>,
+    issued: HashSet<[u8; 32]>,
+}
+
+impl OurPair {
+    pub(super) fn of(config: &Config, issued: &[String]) -> Self {
+        let live = config.store.dir.join("live");
+        let mut places = vec![(live.join("fullchain.pem"), live.join("privkey.pem"))];
+        let export = config.ip_cert.as_ref().and_then(|cert| cert.export.as_ref());
+        places.extend(export.map(|export| (export.certificate.clone(), export.key.clone())));
+        Self { places, issued: issued.iter().filter_map(|hex| bytes(hex)).collect() }
+    }
+
+    fn readable(&self, inbound: &Inbound, owner: Option<&Owner>) -> Option<bool> {
+        let certificates = &inbound.tls.as_ref()?.certificates;
+        let Form::File { certificate, key } = &certificates.iter().find(|it| self.has(&it.form))?.form else {
+            return None;
+        };
+        let owner = owner?;
+        Some(owner.may_read(Path::new(certificate))? && owner.may_read(Path::new(key))?)
+    }
+}
+
+impl Ours for OurPair {
+    /// The chain decides; links that lead to our file count, too.
+    fn files(&self, certificate: &str, _: &str) -> bool {
+        let there = Path::new(certificate);
+        self.places.iter().any(|(ours, _)| {
+            there == ours
+                || fs::canonicalize(ours).is_ok_and(|ours| fs::canonicalize(there).is_ok_and(|it| it == ours))
+        })
+    }
+
+    fn issued(&self, leaf: &[u8; 32]) -> bool {
+        self.issued.contains(leaf)
+    }
+}
+
+/// Asks. `api` is kept from one time to the next. `None` where there is no Xray, or none that we know of.
+pub(super) async fn learn(config: &config::Xray, ours: &OurPair, api: &mut Option<Api>) -> Learned {
+    let path = config.config.clone();
+    let read = tokio::task::spawn_blocking(move || read(&path)).await;
+    let said = read.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
+    let address = config.api.clone().or_else(|| match &said {
+        Ok(Some(file)) => file.api.clone(),
+        Ok(None) => None,
+        Err(_) => Some(Address::Tcp { host: "127.0.0.1".to_owned(), port: USUAL_PORT }),
+    });
+    let name = config.config.display();
+    let (file, mut note) = match said {
+        Ok(file) => (file.unwrap_or_default(), None),
+        Err(error) => (file::File::default(), Some(format!("could not read {name}: {error}"))),
+    };
+    let (inbounds, answers) = match address {
+        None => {
+            *api = None;
+            if note.is_none() && !file.inbounds.is_empty() {
+                note = Some(format!("Xray's API is off. {}", second_best(&name)));
+            }
+            (file.inbounds, false)
+        }
+        Some(address) => match ask(api, address).await {
+            Ok((inbounds, strange)) => {
+                note = (strange > 0).then(|| format!("{strange} inbounds of Xray could not be understood"));
+                (inbounds, true)
+            }
+            Err(why) => {
+                note = Some(format!("{why}. {}", second_best(&name)));
+                (file.inbounds, false)
+            }
+        },
+    };
+    let ours = ours.clone();
+    let known = tokio::task::spawn_blocking(move || audits(inbounds, &ours)).await.unwrap_or_default();
+    Learned { known, api: answers, note }
+}
+
+fn second_best(file: &impl std::fmt::Display) -> String {
+    format!(
+        "What runs is taken from {file}; inbounds that were added in the panel since Xray's start may be missing"
+    )
+}
+
+/// What the API lists, and how much of it made no sense.
+async fn ask(api: &mut Option<Api>, address: Address) -> Result<(Vec<Inbound>, usize), String> {
+    let kept = api.take().filter(|api| *api.address() == address);
+    let api = api.insert(kept.unwrap_or_else(|| Api::at(address)));
+    let listed = api.inbounds().await.map_err(|error| {
+        let place = match api.address() {
+            Address::Tcp { host, port } => format!("{host}:{port}"),
+            Address::Unix(path) => path.display().to_string(),
+        };
+        format!("Xray's API at {place}: {}", Chain(&error))
+    })?;
+    let total = listed.len();
+    let inbounds: Vec<_> = listed.iter().filter_map(|bytes| Inbound::read(bytes).ok()).collect();
+    let strange = total - inbounds.len();
+    Ok((inbounds, strange))
+}
+
+fn audits(inbounds: Vec<Inbound>, ours: &OurPair) -> Vec<Known> {
+    let real = inbounds.into_iter().filter(|inbound| !is_temporary(&inbound.tag));
+    let mut mine: Vec<_> = real.filter(|inbound| audit(inbound, ours, None).is_some()).collect();
+    mine.sort_by(|a, b| a.tag.cmp(&b.tag));
+    if mine.is_empty() {
+        return Vec::new();
+    }
+    let ports: Vec<u16> =
+        mine.iter().flat_map(|it| it.ports.iter().flat_map(|(first, last)| *first..=*last)).collect();
+    let owners = process::listening(&ports);
+    let known = mine.into_iter().filter_map(|inbound| {
+        let process = owner(&inbound, &owners);
+        let audit = audit(&inbound, ours, ours.readable(&inbound, process.as_ref()))?;
+        Some(Known { sharing: sharing(&inbound, &owners), audit, process, inbound })
+    });
+    known.collect()
+}
+
+fn owner(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<Owner> {
+    let (first, _) = inbound.ports.first()?;
+    owners.get(first)?.first().cloned()
+}
+
+/// Who shares a port, if more than one process does.
+fn sharing(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<String> {
+    let ports = inbound.ports.iter().flat_map(|(first, last)| *first..=*last);
+    let (port, owners) =
+        ports.filter_map(|port| Some((port, owners.get(&port)?))).find(|(_, it)| it.len() > 1)?;
+    let names: Vec<_> = owners.iter().map(|owner| format!("{} (pid {})", owner.program, owner.pid)).collect();
+    Some(format!(
+        "{} processes listen on port {port}, and share its connections: {}",
+        names.len(),
+        names.join(", ")
+    ))
+}
+
+/// `None` where there is no such file.
+fn read(path: &Path) -> io::Result<Option<file::File>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    file.take(LARGEST_FILE).read_to_string(&mut text)?;
+    file::read(&text).map(Some).map_err(io::Error::other)
+}
+
+pub(super) fn bytes(hex: &str) -> Option<[u8; 32]> {
+    let pairs = hex.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> =
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+    bytes?.try_into().ok()
+}

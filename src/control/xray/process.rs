@@ -1,0 +1,118 @@
+//! Which process listens on a port, and what its user may read.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use procfs::net::{TcpState, tcp, tcp6};
+use procfs::process::{FDTarget, Process, all_processes};
+
+/// How the kernel shortens the names of the panels' builds.
+const NAME: &str = "xray";
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) pid: i32,
+    pub(super) program: String,
+    /// With the pid it tells one process from the next.
+    started: u64,
+    uid: u32,
+    groups: Vec<u32>,
+}
+
+/// Who listens on these ports. Without root those of other users are found by their name only, if there is one.
+pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Vec<Owner>> {
+    let mut sockets: BTreeMap<u16, HashSet<u64>> = BTreeMap::new();
+    for entry in tcp().unwrap_or_default().into_iter().chain(tcp6().unwrap_or_default()) {
+        let port = entry.local_address.port();
+        if entry.state == TcpState::Listen && ports.contains(&port) {
+            sockets.entry(port).or_default().insert(entry.inode);
+        }
+    }
+    let mut found: BTreeMap<u16, Vec<Owner>> = BTreeMap::new();
+    let mut named = Vec::new();
+    for process in all_processes().into_iter().flatten().flatten() {
+        let Some(owner) = Owner::of(&process) else { continue };
+        let Ok(descriptors) = process.fd() else {
+            named.extend(owner.program.starts_with(NAME).then_some(owner));
+            continue;
+        };
+        let inodes: HashSet<u64> = descriptors
+            .flatten()
+            .filter_map(|descriptor| {
+                let FDTarget::Socket(inode) = descriptor.target else { return None };
+                Some(inode)
+            })
+            .collect();
+        for (port, _) in sockets.iter().filter(|(_, sockets)| !sockets.is_disjoint(&inodes)) {
+            found.entry(*port).or_default().push(owner.clone());
+        }
+    }
+    if let [only] = named.as_slice() {
+        for port in sockets.keys() {
+            found.entry(*port).or_insert_with(|| vec![only.clone()]);
+        }
+    }
+    found
+}
+
+impl Owner {
+    fn of(process: &Process) -> Option<Self> {
+        let (stat, status) = (process.stat().ok()?, process.status().ok()?);
+        Some(Self {
+            pid: stat.pid,
+            program: stat.comm,
+            started: stat.starttime,
+            uid: status.euid,
+            groups: status.groups.iter().copied().chain([status.egid]).collect(),
+        })
+    }
+
+    /// What tells this process from one that is started later.
+    pub(super) fn identity(&self) -> String {
+        format!("{}:{}", self.pid, self.started)
+    }
+
+    /// Whether it may open this file; `None` if the file cannot be looked at.
+    pub(super) fn may_read(&self, path: &Path) -> Option<bool> {
+        let path = fs::canonicalize(path).ok()?;
+        let mut allowed = self.may(&path, 4)?;
+        for directory in path.ancestors().skip(1) {
+            allowed &= self.may(directory, 1)?;
+        }
+        Some(allowed)
+    }
+
+    fn may(&self, path: &Path, wanted: u32) -> Option<bool> {
+        if self.uid == 0 {
+            return Some(true);
+        }
+        let there = fs::metadata(path).ok()?;
+        let mode = there.permissions().mode();
+        let bits = match (there.uid() == self.uid, self.groups.contains(&there.gid())) {
+            (true, _) => mode >> 6,
+            (false, true) => mode >> 3,
+            (false, false) => mode,
+        };
+        Some(bits & wanted == wanted)
+    }
+
+    /// Whether SIGHUP would end it. Programs in Go, as Xray is, always catch it and then die of it unless they ask for
+    /// it, which cannot be seen from outside; so they count as those that die.
+    pub(super) fn dies_of_sighup(&self) -> bool {
+        const SIGHUP: u64 = 1; // signal 1 is bit 0
+        let status = Process::new(self.pid).and_then(|process| process.status());
+        let handled = status.is_ok_and(|status| (status.sigcgt | status.sigign) & SIGHUP != 0);
+        !handled || self.is_in_go()
+    }
+
+    fn is_in_go(&self) -> bool {
+        const MARK: &[u8] = b"\xff Go buildinf:";
+        let Ok(program) = fs::read(format!("/proc/{}/exe", self.pid)) else {
+            return true; // what cannot be seen is not tried
+        };
+        program.windows(MARK.len()).any(|window| window == MARK)
+    }
+}

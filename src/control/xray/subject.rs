@@ -1,0 +1,206 @@
+//! An inbound that is to present the newest certificate, and how far it has come.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::entry::{Entry, Said, Serves};
+use super::learn::Known;
+use super::look::{Target, Verdict, probe, targets};
+use crate::config::Address;
+use crate::policy::xray::ladder::{Course, Standing, Step};
+use crate::shared::clock;
+
+/// After something was done: how long an inbound that has yet to follow is looked at how often.
+const PACE: [(Duration, Duration); 2] = [
+    (Duration::from_secs(20), Duration::from_millis(250)),
+    (Duration::from_secs(180), Duration::from_secs(1)),
+];
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Between two looks where nothing is expected to change.
+const AT_REST: Duration = Duration::from_secs(300);
+const UNSEEN: Duration = Duration::from_secs(30);
+
+/// Looks at each port where two processes share it, so that both are met.
+const LOOKS_WHERE_SHARED: usize = 12;
+
+/// An inbound, or an address of `xray.probe`.
+pub(super) struct Subject {
+    /// `None` of an address that is only probed.
+    pub(super) known: Option<Known>,
+    pub(super) tag: String,
+    pub(super) address: String,
+    pub(super) targets: Result<Vec<Target>, &'static str>,
+    pub(super) course: Course,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) step: Option<Step>,
+    looked: Option<(Instant, OffsetDateTime)>,
+    /// When something was last done that may change the verdict.
+    stirred: Instant,
+    seconds_to_served: Option<f64>,
+    /// Since when the newest pair is in the files; `None` if this inbound was not known then.
+    since: Option<Instant>,
+    /// It was said that it presents this certificate.
+    announced: bool,
+}
+
+impl Subject {
+    pub(super) fn inbound(known: Known, now: OffsetDateTime) -> Self {
+        let (tag, address) = (known.inbound.tag.clone(), known.inbound.address());
+        let targets = targets(&known.inbound);
+        Self::new(Some(known), tag, address, targets, now)
+    }
+
+    pub(super) fn probed(address: &Address, now: OffsetDateTime) -> Self {
+        let target = probe(address);
+        let shown = target.shown().to_owned();
+        Self::new(None, "xray.probe".to_owned(), shown, Ok(vec![target]), now)
+    }
+
+    fn new(
+        known: Option<Known>,
+        tag: String,
+        address: String,
+        targets: Result<Vec<Target>, &'static str>,
+        now: OffsetDateTime,
+    ) -> Self {
+        Self {
+            known,
+            tag,
+            address,
+            targets,
+            course: Course::begun(now),
+            verdict: None,
+            step: None,
+            looked: None,
+            stirred: Instant::now(),
+            since: None,
+            seconds_to_served: None,
+            announced: false,
+        }
+    }
+
+    /// There is a new certificate.
+    pub(super) fn begin(&mut self, now: OffsetDateTime) {
+        self.course = Course::begun(now);
+        self.since = Some(Instant::now());
+        (self.announced, self.seconds_to_served) = (false, None);
+        self.look_soon();
+    }
+
+    /// Something was done, or seen, after which it may present another one.
+    pub(super) fn look_soon(&mut self) {
+        (self.verdict, self.step, self.looked, self.stirred) = (None, None, None, Instant::now());
+    }
+
+    /// Something was done that takes effect with time.
+    pub(super) fn stir(&mut self) {
+        self.stirred = Instant::now();
+    }
+
+    /// What is said of an inbound stays with it when only its settings were read anew.
+    pub(super) fn goes_on_from(&mut self, before: Self) {
+        (self.course, self.since) = (before.course, before.since);
+        (self.announced, self.seconds_to_served) = (before.announced, before.seconds_to_served);
+        if self.known.as_ref().map(|it| &it.inbound) == before.known.as_ref().map(|it| &it.inbound) {
+            (self.verdict, self.step) = (before.verdict, before.step);
+            (self.looked, self.stirred) = (before.looked, before.stirred);
+        }
+    }
+
+    pub(super) fn serves(&self) -> Serves {
+        self.verdict.as_ref().map_or(Serves::Unknown, |verdict| verdict.serves)
+    }
+
+    /// Only a change of its settings could help.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.audit.is_hopeless())
+    }
+
+    pub(super) fn looks(&self) -> usize {
+        let shared = self.known.as_ref().is_some_and(|known| known.sharing.is_some());
+        if shared { LOOKS_WHERE_SHARED } else { 1 }
+    }
+
+    /// How long until it is looked at again.
+    pub(super) fn rests(&self) -> Duration {
+        let Some((looked, _)) = self.looked else { return Duration::ZERO };
+        let between = match self.serves() {
+            Serves::Current => AT_REST,
+            Serves::Unknown => UNSEEN,
+            Serves::Stale if self.is_hopeless() => AT_REST,
+            Serves::Stale => {
+                let age = self.stirred.elapsed();
+                PACE.iter().find(|(until, _)| age < *until).map_or(SLOW, |(_, pace)| *pace)
+            }
+        };
+        between.saturating_sub(looked.elapsed())
+    }
+
+    pub(super) fn seen(&mut self, verdict: Verdict, now: OffsetDateTime) {
+        self.verdict = Some(verdict);
+        self.looked = Some((Instant::now(), now));
+    }
+
+    /// How long it took from the files to this handshake, the first time that it presents the certificate.
+    pub(super) fn turned_current(&mut self) -> Option<f64> {
+        if std::mem::replace(&mut self.announced, true) {
+            return None;
+        }
+        let seconds = self.since?.elapsed().as_secs_f64();
+        self.seconds_to_served = Some((seconds * 1000.0).round() / 1000.0);
+        self.seconds_to_served
+    }
+
+    pub(super) fn standing(&self, api: bool) -> Standing<'_> {
+        Standing {
+            inbound: self.known.as_ref().map(|known| (&known.inbound, &known.audit)),
+            api,
+            old_ends: self.verdict.as_ref().and_then(|verdict| verdict.old_ends),
+        }
+    }
+
+    pub(super) fn transport(&self) -> &str {
+        self.known.as_ref().map_or("tls", |known| known.inbound.transport.as_str())
+    }
+
+    pub(super) fn entry(&self, fingerprint: &str) -> Entry {
+        Entry {
+            tag: self.tag.clone(),
+            address: self.address.clone(),
+            transport: self.transport().to_owned(),
+            serves: self.serves(),
+            detail: self.detail(),
+            compared_with: fingerprint.to_owned(),
+            looked_at: self.looked.map(|(_, at)| at),
+            due_at: match self.step {
+                Some(Step::Wait(until)) => Some(until),
+                Some(Step::Touch | Step::Api | Step::Signal | Step::Restart) => Some(clock::now()),
+                Some(Step::Stuck) | None => None,
+            },
+            seconds_to_served: self.seconds_to_served,
+            audit: self.known.as_ref().map(|known| Said::of(&known.audit)),
+        }
+    }
+
+    /// What was seen, what to expect, and what to do about it.
+    fn detail(&self) -> String {
+        use crate::config::Language::English;
+        let seen = self.verdict.as_ref().map_or("not looked at yet", |verdict| &verdict.detail).to_owned();
+        let known = self.known.as_ref();
+        let follows = known.map(|known| known.audit.sentence(English)).unwrap_or_default();
+        let remedy = known.and_then(|known| known.audit.remedy(English)).unwrap_or_default().to_owned();
+        let sharing = known.and_then(|known| known.sharing.clone()).unwrap_or_default();
+        let stuck = match self.step {
+            Some(Step::Stuck) => {
+                "saving the inbound unchanged in the panel's page serves the new pair at once"
+            }
+            Some(Step::Wait(_) | Step::Touch | Step::Api | Step::Signal | Step::Restart) | None => "",
+        };
+        let stuck = if remedy.contains(stuck) { "" } else { stuck };
+        let parts = [seen, sharing, follows, remedy, stuck.to_owned()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+}
