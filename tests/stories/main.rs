@@ -22,3 +22,4 @@ mod store;
 mod streams;
 mod upstreams;
 mod wire;
+mod xray;

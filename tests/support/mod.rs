@@ -9,8 +9,10 @@ pub mod pebble;
 pub mod peer;
 pub mod process;
 pub mod recorder;
+pub mod stall;
 pub mod tls;
 pub mod upstream;
+pub mod xray;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
