@@ -30,6 +30,8 @@ pub(super) enum Command {
     Status(Status),
     /// Renew the certificate now, and show each step
     Renew(Renew),
+    /// Examine the machine: who has the ports, whether panel, CA and store are well, and what to do
+    Doctor(Doctor),
     /// Print a completion script
     Completions {
         /// The shell to complete for
@@ -134,6 +136,17 @@ pub(super) struct Renew {
     /// Renew even if back-off, Retry-After or a limit of the CA speaks against it
     #[arg(long)]
     pub(super) force: bool,
+}
+
+/// `doorman doctor`.
+#[derive(Args, Debug)]
+pub(super) struct Doctor {
+    /// The daemon to ask, if it runs
+    #[command(flatten)]
+    pub(super) daemon: Daemon,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How the log is written.

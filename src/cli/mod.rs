@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod daemon;
 mod demo;
+mod doctor;
 mod log;
 mod renew;
 mod run;
@@ -30,7 +31,7 @@ pub fn main() -> ExitCode {
         }
     };
     match dispatch(cli.command) {
-        Ok(()) => Exit::Ok.into(),
+        Ok(exit) => exit.into(),
         Err(failure) => {
             // As above.
             let _ = writeln!(io::stderr(), "{failure}");
@@ -39,9 +40,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), Failure> {
+fn dispatch(command: Command) -> Result<Exit, Failure> {
     let mut out = io::stdout();
-    match command {
+    let done = match command {
+        Command::Doctor(args) => return doctor::run(&args, &mut out),
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(file) => check::run(file.config.as_deref(), &mut out),
@@ -54,7 +56,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Man => {
             clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(|error| cannot_print(&error))
         }
-    }
+    };
+    done.map(|()| Exit::Ok)
 }
 
 /// Whether to colour what goes there: on a terminal, unless `NO_COLOR` is set.
@@ -71,12 +74,16 @@ pub(crate) fn cannot_print(error: &io::Error) -> Failure {
     )
 }
 
-/// How a command ends, as sysexits.h has it.
+/// How a command ends, as sysexits.h has it; 1 and 2 are the doctor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Done.
     Ok = 0,
+    /// It works, and something should be looked at.
+    Warnings = 1,
+    /// Something is broken.
+    Broken = 2,
     /// The command line is wrong.
     Usage = 64,
     /// The daemon, or something it needs, is not there or says no.

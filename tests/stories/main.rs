@@ -11,6 +11,7 @@ mod support;
 mod acme;
 mod challenges;
 mod commands;
+mod doctor;
 mod forwarding;
 mod https;
 mod kills;

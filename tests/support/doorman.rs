@@ -60,7 +60,7 @@ impl Settings {
     }
 
     /// As TOML; the values are written as JSON, which TOML reads alike.
-    fn toml(&self) -> String {
+    pub fn toml(&self) -> String {
         let mut text = String::new();
         for (section, keys) in &self.0 {
             writeln!(text, "[{section}]").unwrap();

@@ -1,0 +1,90 @@
+//! Whether the CA can be reached, and whether its clock and ours agree.
+
+use std::io;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use super::{Finding, Machine, web};
+use crate::config::{Directory, UpstreamTrust};
+use crate::control::roughly;
+use crate::policy::schedule::CLOCK_TOLERANCE;
+use crate::shared::clock;
+
+const ABOUT: &str = "ca";
+const CLOCK: &str = "clock";
+
+pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
+    let Some(cert) = machine.config().and_then(|config| config.ip_cert.as_ref()) else {
+        return Vec::new();
+    };
+    let url = &cert.directory.url;
+    match ask(&cert.directory) {
+        Ok(answer) if web::code(&answer) == Some(200) && answer.contains("newOrder") => {
+            let date = web::field(&answer, "date").and_then(moment);
+            let mut found = vec![Finding::fine(ABOUT, format!("{url} answers"))];
+            found.extend(date.map(|theirs| compare(clock::now(), theirs)));
+            found
+        }
+        Ok(answer) => {
+            let said = answer.lines().next().unwrap_or_default();
+            let finding = format!("{url} is no ACME directory now: it answers {said:?}");
+            vec![Finding::broken(ABOUT, finding, "look at the CA's status page, and at ip_cert.directory")]
+        }
+        Err(error) => {
+            let finding = format!("{url} cannot be reached: {error}");
+            let remedy = "look at this machine's DNS, its routes, its firewall and its clock; at ip_cert.directory_ca \
+                          for a private CA";
+            vec![Finding::broken(ABOUT, finding, remedy)]
+        }
+    }
+}
+
+fn ask(directory: &Directory) -> io::Result<String> {
+    let uri: http::Uri = directory.url.parse().map_err(io::Error::other)?;
+    let host = uri.host().ok_or(io::ErrorKind::InvalidInput)?.trim_matches(['[', ']']);
+    let trusted = match &directory.ca_file {
+        Some(file) => UpstreamTrust::CaFile(file.clone()),
+        None => UpstreamTrust::PublicRoots,
+    };
+    let stream = web::connect(host, uri.port_u16().unwrap_or(443))?;
+    let stream = web::handshake(stream, host, &trusted)?;
+    let authority = uri.authority().map_or(host, |authority| authority.as_str());
+    web::get(stream, authority, uri.path_and_query().map_or("/", |target| target.as_str()))
+}
+
+/// `Thu, 01 Jan 2026 00:00:00 GMT`, which RFC 2822 spells with a number for the zone.
+fn moment(date: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(&date.replace("GMT", "+0000"), &Rfc2822).ok()
+}
+
+fn compare(ours: OffsetDateTime, theirs: OffsetDateTime) -> Finding {
+    let apart = (ours - theirs).unsigned_abs();
+    let direction = if ours > theirs { "ahead of" } else { "behind" };
+    if apart <= CLOCK_TOLERANCE {
+        return Finding::fine(
+            CLOCK,
+            format!("this machine's clock is within {} of the CA's", roughly(apart)),
+        );
+    }
+    let finding = format!("this machine's clock is {} {direction} the CA's", roughly(apart));
+    Finding::broken(CLOCK, finding, "timedatectl set-ntp true")
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::cli::doctor::Level;
+
+    #[test]
+    fn the_clocks_are_compared_by_the_date_of_the_answer() {
+        let theirs = moment("Thu, 01 Jan 2026 12:00:00 GMT").unwrap();
+        assert_eq!(theirs, datetime!(2026-01-01 12:00 UTC));
+        assert_eq!(compare(datetime!(2026-01-01 12:00:05 UTC), theirs).level, Level::Fine);
+        let behind = compare(datetime!(2026-01-01 09:00 UTC), theirs);
+        assert_eq!((behind.level, behind.about), (Level::Broken, "clock"));
+        assert!(behind.finding.contains("3 h 0 min behind"), "{behind:?}");
+    }
+}
