@@ -6,15 +6,17 @@ mod patience;
 mod rehearsal;
 mod renewal_info;
 mod selfcheck;
+mod tls_alpn;
 mod wire;
+mod words;
 
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
-    OrderStatus,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeType, Identifier,
+    NewOrder, Order, OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use tokio::time::Instant;
@@ -23,13 +25,14 @@ pub(crate) use self::error::IssueError;
 use self::patience::with_patience;
 pub(crate) use self::renewal_info::{RenewalInfo, RenewalInfoError, ask as ask_renewal_info};
 pub(super) use self::selfcheck::dialable;
+pub(super) use self::tls_alpn::is_a_way as is_a_way_of_tls;
 use self::wire::Wire;
 use super::board::{Board, Stage};
 use super::pair::Pair;
 use super::store::{Pending, Store};
 use super::when;
 use crate::config::IpCert;
-use crate::policy::failure::Approach;
+use crate::policy::failure::{Approach, Challenge};
 use crate::policy::schedule::ORDER_LIFE;
 use crate::shared::challenges::{Published, Publisher};
 use crate::shared::clock;
@@ -56,6 +59,8 @@ pub(crate) struct Job {
     pub(crate) terms: String,
     /// Whether it is tried out first.
     pub(crate) approach: Approach,
+    /// On which way the CA comes to see that the addresses are ours.
+    pub(crate) way: Challenge,
     /// The certificate that it replaces, by its name in renewal information.
     pub(crate) replaces: Option<String>,
     /// Where the account and the key are kept.
@@ -211,7 +216,7 @@ impl Session<'_> {
         self.download(order, key_pem).await
     }
 
-    /// Publishes a token for each address that is not authorized yet, sees it through our own doors, and tells the CA.
+    /// Answers the challenge of each address that is not authorized yet, sees that through our own doors, and tells the CA.
     async fn authorize(&self, order: &mut Order) -> Result<Vec<Published>, IssueError> {
         self.load_authorizations(order).await?;
         let mut published = Vec::new();
@@ -223,12 +228,13 @@ impl Session<'_> {
                 self.job.board.step(Stage::AlreadyAuthorized, ip.to_string());
                 continue;
             }
+            let way = self.job.way;
             let mut challenge =
-                authorization.challenge(ChallengeType::Http01).ok_or(IssueError::NoChallenge(ip))?;
-            let key_authorization = challenge.key_authorization();
-            let token = challenge.token.clone();
-            published.push(self.job.challenges.publish(&token, key_authorization.as_str()));
-            self.check(ip, &token, key_authorization.as_str()).await?;
+                authorization.challenge(kind_of(way)).ok_or(IssueError::NoChallenge(ip, way))?;
+            published.push(match way {
+                Challenge::Http01 => self.token(ip, &challenge).await?,
+                Challenge::TlsAlpn01 => self.certificate(ip, &challenge).await?,
+            });
             self.ask(async || challenge.set_ready().await).await?;
             self.job.board.step(Stage::ValidationRequested, ip.to_string());
         }
@@ -247,15 +253,36 @@ impl Session<'_> {
         .await
     }
 
-    async fn check(&self, ip: IpAddr, token: &str, key_authorization: &str) -> Result<(), IssueError> {
+    /// Publishes the token of an address, and fetches it.
+    async fn token(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<Published, IssueError> {
+        let key_authorization = challenge.key_authorization();
+        let (token, answer) = (challenge.token.as_str(), key_authorization.as_str());
+        let published = self.job.challenges.publish(token, answer);
         let doors: Vec<_> = selfcheck::doors(&self.job.listeners.load()).collect();
         for address in doors {
-            selfcheck::fetch(address, ip, token, key_authorization)
-                .await
-                .map_err(|source| IssueError::SelfCheck { address, source })?;
+            let seen = selfcheck::fetch(address, ip, token, answer).await;
+            seen.map_err(|source| IssueError::SelfCheck { address, source })?;
             self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}"));
         }
-        Ok(())
+        Ok(published)
+    }
+
+    /// Presents the certificate that answers for an address, and looks at it.
+    async fn certificate(
+        &self,
+        ip: IpAddr,
+        challenge: &ChallengeHandle<'_>,
+    ) -> Result<Published, IssueError> {
+        let digest = challenge.key_authorization().digest();
+        let certificate = tls_alpn::certificate(ip, digest.as_ref(), clock::now())?;
+        let published = self.job.challenges.present(ip, &certificate);
+        let doors: Vec<_> = tls_alpn::doors(&self.job.listeners.load()).collect();
+        for address in doors {
+            let seen = tls_alpn::look(address, ip, &certificate).await;
+            seen.map_err(|source| IssueError::TlsCheck { address, source })?;
+            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}, over TLS"));
+        }
+        Ok(published)
     }
 
     /// Asks for the certificate of the key that is in the store.
@@ -312,7 +339,8 @@ impl Session<'_> {
             };
             let said = authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
             if let Some(problem) = said {
-                return IssueError::Validation { identifier, kind: error::kind(&problem), problem };
+                let (way, kind) = (self.job.way, error::kind(&problem));
+                return IssueError::Validation { identifier, way, kind, problem };
             }
         }
         match order.state().error.clone() {
@@ -339,6 +367,13 @@ impl Session<'_> {
 
     fn library(&self, error: instant_acme::Error) -> IssueError {
         IssueError::from_library(error, self.wire.retry_after())
+    }
+}
+
+fn kind_of(way: Challenge) -> ChallengeType {
+    match way {
+        Challenge::Http01 => ChallengeType::Http01,
+        Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
     }
 }
 

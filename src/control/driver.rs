@@ -25,7 +25,7 @@ use super::pair::Pair;
 use super::store::{Loaded, Role, Store};
 use super::when;
 use crate::policy::alert::{Alert, Kind, Severity};
-use crate::policy::failure::{Approach, Class, Disposition, Failure};
+use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{
     Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
 };
@@ -87,6 +87,7 @@ pub(crate) async fn run(
         let pause = driver.look().await;
         tokio::select! {
             () = context.shutdown.cancelled() => return,
+            () = context.listeners.changed() => {} // a port was won, or somebody joined
             Some(ask) = asks.recv() => driver.asked(ask).await,
             Some(done) = driver.tasks.join_next() => driver.ended(done).await,
             () = tokio::time::sleep(pause) => {}
@@ -196,6 +197,7 @@ impl Driver {
         }
         self.mend_store().await;
         self.mend_export().await;
+        self.tell(Event::Doors(work::doors(&self.context))).await;
         self.tell(Event::Ports(self.ports())).await;
         self.keep_up_appearances().await;
         let now = clock::now();
@@ -231,7 +233,7 @@ impl Driver {
         let mut persist = false;
         for action in actions {
             match action {
-                Action::Order(approach) => self.order(now, approach),
+                Action::Order(approach, way) => self.order(now, (approach, way)),
                 Action::AskRenewalInfo => self.ask_renewal_info(),
                 Action::StandIn => self.wants = Some(stand_in::Want::StandIn),
                 Action::Reinstate => self.wants = Some(stand_in::Want::Reinstate),
@@ -247,7 +249,7 @@ impl Driver {
         answer
     }
 
-    fn order(&mut self, now: OffsetDateTime, approach: Approach) {
+    fn order(&mut self, now: OffsetDateTime, how: (Approach, Challenge)) {
         self.board.begin(now);
         let Some(orders) = &self.orders else { return };
         match self.issued.take().filter(|pair| orders.still_good(pair, now)) {
@@ -259,7 +261,7 @@ impl Driver {
                         .as_ref()
                         .and_then(|lifecycle| lifecycle.replaces(now).map(ToOwned::to_owned))
                 });
-                self.tasks.spawn_local(orders.begin(approach, replaces));
+                self.tasks.spawn_local(orders.begin(how, replaces));
             }
         }
     }

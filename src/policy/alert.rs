@@ -26,6 +26,12 @@ const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// Another program listens on a port of ours, too.
+    PortJoined,
+    /// Port 80 does not do, and certificates come over :443 instead.
+    SecondWay,
+    /// Another program has a port that was ours.
+    PortLost,
     /// The CA allows the next try only after the certificate has expired.
     RateLimited,
     /// Another program has port 80, and little time is left.
@@ -127,6 +133,30 @@ pub struct Situation {
     pub worth: Worth,
     /// What stands between us and the next one.
     pub trouble: Trouble,
+    /// Who else is at our ports.
+    pub company: Company,
+    /// Which way orders go.
+    pub route: Route,
+}
+
+/// Who else is at our ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// Nobody.
+    Alone,
+    /// Another program listens there, too.
+    Joined,
+    /// Another program has one that was ours.
+    Lost,
+}
+
+/// Which way orders go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Over port 80.
+    Usual,
+    /// Over :443, for port 80 does not do.
+    Detour,
 }
 
 /// What the certificate is worth, in the steps in which it gets worse.
@@ -215,7 +245,10 @@ impl Open {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
+        Self::PortJoined,
+        Self::SecondWay,
+        Self::PortLost,
         Self::RateLimited,
         Self::PortTaken,
         Self::RenewalFailing,
@@ -227,15 +260,28 @@ impl Kind {
     ];
 
     /// Those that are told because something got worse, the worst last.
-    const WORSENINGS: [Self; 5] =
-        [Self::RateLimited, Self::PortTaken, Self::RenewalFailing, Self::Critical, Self::Expired];
+    const WORSENINGS: [Self; 8] = [
+        Self::PortJoined,
+        Self::SecondWay,
+        Self::PortLost,
+        Self::RateLimited,
+        Self::PortTaken,
+        Self::RenewalFailing,
+        Self::Critical,
+        Self::Expired,
+    ];
 
     /// How bad it is.
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
             Self::Recovered | Self::Renewed => Severity::Info,
-            Self::RateLimited | Self::PortTaken | Self::RenewalFailing => Severity::Warning,
+            Self::PortJoined
+            | Self::SecondWay
+            | Self::PortLost
+            | Self::RateLimited
+            | Self::PortTaken
+            | Self::RenewalFailing => Severity::Warning,
             Self::XrayStale => Severity::Error,
             Self::Critical | Self::Expired => Severity::Critical,
         }
@@ -245,6 +291,9 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::PortJoined => "port_joined",
+            Self::SecondWay => "second_way",
+            Self::PortLost => "port_lost",
             Self::RateLimited => "rate_limited",
             Self::PortTaken => "port_taken",
             Self::RenewalFailing => "renewal_failing",
@@ -260,6 +309,9 @@ impl Kind {
     #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
+            Self::PortJoined => "another program listens on a port of doorman, too",
+            Self::SecondWay => "port 80 does not do, so the certificate is validated over port 443 instead",
+            Self::PortLost => "another program has a port that was doorman's",
             Self::RateLimited => "the CA allows the next try only after the certificate has expired",
             Self::PortTaken => {
                 "another program has port 80, and without the port the certificate cannot be renewed in time"
@@ -275,6 +327,9 @@ impl Kind {
 
     fn holds(self, situation: Situation) -> bool {
         match self {
+            Self::PortJoined => situation.company == Company::Joined,
+            Self::SecondWay => situation.route == Route::Detour,
+            Self::PortLost => situation.company == Company::Lost,
             Self::RateLimited => situation.trouble == Trouble::LimitBeyondExpiry,
             Self::PortTaken => situation.trouble == Trouble::Port && situation.worth != Worth::Good,
             Self::RenewalFailing => situation.failures > FAILURES_UNTOLD,
@@ -287,7 +342,11 @@ impl Kind {
 
 impl Situation {
     fn is_well(self) -> bool {
-        self.failures == 0 && self.worth == Worth::Good && self.trouble == Trouble::Nothing
+        self.failures == 0
+            && self.worth == Worth::Good
+            && self.trouble == Trouble::Nothing
+            && self.company == Company::Alone
+            && self.route == Route::Usual
     }
 }
 
@@ -305,10 +364,16 @@ mod tests {
 
     const T0: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
     const HOUR: Duration = Duration::from_secs(3600);
-    const WELL: Situation = Situation { failures: 0, worth: Worth::Good, trouble: Trouble::Nothing };
+    const WELL: Situation = Situation {
+        failures: 0,
+        worth: Worth::Good,
+        trouble: Trouble::Nothing,
+        company: Company::Alone,
+        route: Route::Usual,
+    };
 
     fn failing(failures: u32, worth: Worth) -> Situation {
-        Situation { failures, worth, trouble: Trouble::Other }
+        Situation { failures, worth, trouble: Trouble::Other, ..WELL }
     }
 
     fn told(open: &mut Open, at: OffsetDateTime, situation: Situation) -> Vec<(Kind, Edge)> {
@@ -353,12 +418,27 @@ mod tests {
 
     #[test]
     fn the_port_is_worth_a_warning_when_little_time_is_left() {
-        let port = |worth| Situation { failures: 0, worth, trouble: Trouble::Port };
+        let port = |worth| Situation { worth, trouble: Trouble::Port, ..WELL };
         let mut open = Open::default();
         assert_eq!(told(&mut open, T0, port(Worth::Good)), []);
         assert_eq!(told(&mut open, T0, port(Worth::Short)), [(Kind::PortTaken, Edge::News)]);
-        let limited = Situation { failures: 1, worth: Worth::Good, trouble: Trouble::LimitBeyondExpiry };
+        let limited = Situation { failures: 1, trouble: Trouble::LimitBeyondExpiry, ..WELL };
         assert_eq!(told(&mut open, T0, limited), [(Kind::RateLimited, Edge::News)]);
+    }
+
+    #[test]
+    fn who_joins_or_takes_a_port_of_ours_is_told_once_and_that_he_is_gone() {
+        for (company, kind) in [(Company::Joined, Kind::PortJoined), (Company::Lost, Kind::PortLost)] {
+            let mut open = Open::default();
+            let beside = Situation { company, ..WELL };
+            assert_eq!(told(&mut open, T0, beside), [(kind, Edge::News)]);
+            assert_eq!(told(&mut open, T0 + HOUR * 99, beside), []);
+            assert_eq!(told(&mut open, T0 + HOUR * 100, WELL), [(Kind::Recovered, Edge::News)]);
+        }
+        let mut open = Open::default();
+        let detour = Situation { route: Route::Detour, ..WELL };
+        assert_eq!(told(&mut open, T0, detour), [(Kind::SecondWay, Edge::News)]);
+        assert_eq!(told(&mut open, T0, WELL), [(Kind::Recovered, Edge::News)]);
     }
 
     #[test]

@@ -70,6 +70,26 @@ pub enum Approach {
     Rehearsed,
 }
 
+/// The way on which the CA comes to see that an address is ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Challenge {
+    /// A token on :80 (RFC 8555 section 8.3).
+    #[default]
+    Http01,
+    /// A certificate on :443 (RFC 8737).
+    TlsAlpn01,
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http01 => "HTTP-01",
+            Self::TlsAlpn01 => "TLS-ALPN-01",
+        })
+    }
+}
+
 /// The directory for trying out that belongs to this one.
 #[must_use]
 pub fn staging_of(directory: &str) -> Option<&'static str> {

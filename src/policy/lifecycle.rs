@@ -7,6 +7,7 @@ mod activity;
 mod event;
 mod memory;
 mod projection;
+mod ways;
 
 #[cfg(test)]
 mod simulation;
@@ -18,12 +19,14 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use self::activity::InHand;
-pub use self::activity::{Activity, Fallback, Held, Obstacle, Ports, Reason, Terms};
+pub use self::activity::{Activity, Fallback, Held, Obstacle, Reason, Terms};
 pub use self::event::{Accepted, Action, Event, Fate, Insistence, Refusal};
 pub use self::memory::Memory;
 pub use self::projection::{Health, Word};
+pub use self::ways::{Doors, Ports};
+use self::ways::{Neighbours, Seen, Ways, Wish};
 use super::alert::{self, Alert, Edge, Kind, Notice};
-use super::failure::{Approach, Class, Disposition, Failure};
+use super::failure::{Approach, Challenge, Class, Disposition, Failure};
 use super::renewal_info::RenewalInfo;
 use super::schedule::{self, Cause, Jitter, Ledger, Urgency, ValidationBudget};
 
@@ -42,6 +45,8 @@ pub struct Lifecycle {
     renewal_info: Option<RenewalInfo>,
     activity: Activity,
     ports: Ports,
+    ways: Ways,
+    neighbours: Neighbours,
     failures: u32,
     last_failure: Option<(Class, String)>,
     approach: Approach,
@@ -61,6 +66,11 @@ impl Lifecycle {
         match event {
             Event::Tick => {}
             Event::Ports(ports) => self.ports = ports,
+            Event::Doors(doors) => {
+                if self.neighbours.see(now, &doors) == Seen::News {
+                    actions.push(Action::Persist);
+                }
+            }
             Event::Requested(insistence) => {
                 self.advance(now, jitter, &mut actions);
                 self.requested(now, insistence, &mut actions);
@@ -85,6 +95,7 @@ impl Lifecycle {
                 self.failures = 0;
                 self.last_failure = None;
                 self.approach = Approach::Straight;
+                self.ways.succeeded();
                 self.in_hand = None;
                 self.stand_in = None;
                 self.hold(now, held);
@@ -123,7 +134,10 @@ impl Lifecycle {
         let life = self.held.as_ref().map(|held| held.life);
         let worsenings =
             life.map(|life| [life.short_from(), life.critical_from(), life.not_after]).into_iter().flatten();
-        let known = worsenings.chain(self.alerts.next_reminder()).chain(self.stand_in);
+        let known = worsenings
+            .chain(self.alerts.next_reminder())
+            .chain(self.stand_in)
+            .chain(self.neighbours.told_at());
         let ahead = known.filter(|at| *at > now);
         ahead.chain(next).chain(self.inquiry(now)).map(|at| at.clamp(now, latest)).min().unwrap_or(latest)
     }
@@ -199,7 +213,7 @@ impl Lifecycle {
             Activity::Renewing { .. } => false,
             Activity::BackingOff { since, until, .. } => over(now, since, until),
             Activity::Blocked { by } => match by {
-                Obstacle::Port => self.ports == Ports::Ours,
+                Obstacle::Port => self.ways.open(self.ports, Wish::Automatic).is_some(),
                 Obstacle::Governor { until } => self.governor(now) != Some(until),
                 Obstacle::Refusal { since, until } => over(now, since, until),
             },
@@ -213,17 +227,16 @@ impl Lifecycle {
             return;
         }
         let before = self.activity;
-        self.activity = match self.obstacle(now) {
-            None => {
-                actions.push(Action::Order(self.approach));
+        self.activity = match self.obstacle(now, Wish::Automatic) {
+            Ok(way) => {
+                self.ways.took(way);
+                actions.push(Action::Order(self.approach, way));
                 Activity::Renewing { since: now, insistence: Insistence::Polite }
             }
-            Some(Refusal::Port) => Activity::Blocked { by: Obstacle::Port },
-            Some(Refusal::Governor(until)) => Activity::Blocked { by: Obstacle::Governor { until } },
-            Some(Refusal::Refused(until)) => {
-                Activity::Blocked { by: Obstacle::Refusal { since: now, until } }
-            }
-            Some(Refusal::Budget(until) | Refusal::BackOff(until)) => {
+            Err(Refusal::Port) => Activity::Blocked { by: Obstacle::Port },
+            Err(Refusal::Governor(until)) => Activity::Blocked { by: Obstacle::Governor { until } },
+            Err(Refusal::Refused(until)) => Activity::Blocked { by: Obstacle::Refusal { since: now, until } },
+            Err(Refusal::Budget(until) | Refusal::BackOff(until)) => {
                 Activity::BackingOff { since: now, until, reason: Reason::Failure }
             }
         };
@@ -234,26 +247,30 @@ impl Lifecycle {
 
     fn requested(&mut self, now: OffsetDateTime, insistence: Insistence, actions: &mut Vec<Action>) {
         if self.renewing() {
-            let began_for_it = actions.iter().any(|action| matches!(action, Action::Order(_)));
+            let began_for_it = actions.iter().any(|action| matches!(action, Action::Order(..)));
             let how = if began_for_it { Accepted::Began } else { Accepted::Joined };
             actions.push(Action::Accept(how));
             return;
         }
-        let against = match insistence {
-            Insistence::Forced if self.ports == Ports::Ours => None,
-            Insistence::Forced => Some(Refusal::Port),
-            Insistence::Polite => self.waited_for().or_else(|| self.obstacle(now)),
+        let way = match (insistence, self.waited_for()) {
+            (Insistence::Polite, Some(refusal)) => Err(refusal),
+            (Insistence::Polite, None) => self.obstacle(now, Wish::Asked),
+            (Insistence::Forced, _) => self.ways.open(self.ports, Wish::Asked).ok_or(Refusal::Port),
         };
-        if let Some(refusal) = against {
-            actions.push(Action::Refuse(refusal));
-            return;
-        }
+        let way = match way {
+            Ok(way) => way,
+            Err(refusal) => {
+                actions.push(Action::Refuse(refusal));
+                return;
+            }
+        };
+        self.ways.took(way);
         let approach = match insistence {
             Insistence::Polite => self.approach,
             Insistence::Forced => Approach::Straight,
         };
         self.activity = Activity::Renewing { since: now, insistence };
-        actions.extend([Action::Order(approach), Action::Persist, Action::Accept(Accepted::Began)]);
+        actions.extend([Action::Order(approach, way), Action::Persist, Action::Accept(Accepted::Began)]);
     }
 
     fn issued(&mut self, now: OffsetDateTime, fate: Fate) {
@@ -270,6 +287,7 @@ impl Lifecycle {
 
     fn failed(&mut self, now: OffsetDateTime, failure: Failure, jitter: Jitter) {
         self.failures = self.failures.saturating_add(1);
+        self.ways.failed(self.ports, &failure);
         self.last_failure = Some((failure.class, failure.sentence));
         let step = now + schedule::pause(self.failures, self.length(), self.urgency(now), jitter);
         let believed = now + schedule::LONGEST_PAUSE;
@@ -347,16 +365,15 @@ impl Lifecycle {
         self.held = Some(held);
     }
 
-    /// What speaks against an order, however long ago the last failure was.
-    fn obstacle(&self, now: OffsetDateTime) -> Option<Refusal> {
-        if self.ports == Ports::Taken {
-            return Some(Refusal::Port);
-        }
+    /// The way of an order of this moment, or what speaks against one, however long ago the last failure was.
+    fn obstacle(&self, now: OffsetDateTime, who: Wish) -> Result<Challenge, Refusal> {
+        let way = self.ways.open(self.ports, who).ok_or(Refusal::Port)?;
         if self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now)) {
-            return None; // it is bought already
+            return Ok(way); // it is bought already
         }
         let budget = self.budget.closed_until(now);
-        self.governor(now).map(Refusal::Governor).or_else(|| budget.map(Refusal::Budget))
+        let limit = self.governor(now).map(Refusal::Governor).or_else(|| budget.map(Refusal::Budget));
+        limit.map_or(Ok(way), Err)
     }
 
     /// The moment from which the certificates issued lately allow one more, when it is not now.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::tls::Terminator;
+use super::tls::{Handshake, Terminator};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -123,9 +123,10 @@ async fn https(
 ) {
     let handshake = tokio::time::timeout(worker.limits.header_timeout, tls.accept(socket));
     match handshake.await {
-        Ok(Ok(stream)) => {
+        Ok(Ok(Handshake::Validation)) => {}
+        Ok(Ok(Handshake::Client(stream))) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let stream = Stream::TlsServer(Box::new(stream));
+            let stream = Stream::TlsServer(stream);
             if http2 {
                 self::http2(worker, door, stream, peer, activity).await;
             } else {

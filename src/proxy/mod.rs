@@ -125,7 +125,7 @@ impl Plane {
         }
         let mut plane = Self {
             workers,
-            wanted: Wanted::all(config, &Terminator::new(context.served)),
+            wanted: Wanted::all(config, &Terminator::new(context.served, context.challenges)),
             listeners: context.listeners,
             shutdown: context.shutdown,
         };

@@ -1,65 +1,122 @@
-//! HTTP-01 tokens (RFC 8555 section 8.3): the control plane publishes them, every worker answers them.
+//! Answers to challenges: the control plane publishes them, every worker gives them.
+//!
+//! HTTP-01 tokens (RFC 8555 section 8.3), and certificates for TLS-ALPN-01 (RFC 8737).
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::sign::CertifiedKey;
 
 use super::cell::{self, Reader, Writer};
 
-type Tokens = HashMap<String, Bytes>;
+/// The protocol that a validation over TLS-ALPN-01 speaks, and nobody else (RFC 8737 section 6.2).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// An empty table of tokens.
+/// What is answered.
+#[derive(Clone, Debug, Default)]
+struct Answers {
+    tokens: HashMap<String, Bytes>,
+    /// By the name that the CA asks for.
+    certificates: HashMap<String, Arc<CertifiedKey>>,
+}
+
+/// An empty table.
 #[must_use]
 pub fn table() -> (Publisher, Lookup) {
-    let (writer, reader) = cell::cell(Tokens::new());
+    let (writer, reader) = cell::cell(Answers::default());
     (Publisher(Arc::new(writer)), Lookup(reader))
+}
+
+/// The server name by which an address is validated over TLS: that of its reverse mapping (RFC 8738 section 6).
+#[must_use]
+pub fn reverse_name(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(ip) => {
+            let mut name = String::with_capacity(72);
+            for byte in ip.octets().into_iter().rev() {
+                // Writing to a String cannot fail.
+                let _ = write!(name, "{:x}.{:x}.", byte & 0xF, byte >> 4);
+            }
+            name.push_str("ip6.arpa");
+            name
+        }
+    }
 }
 
 /// The control plane's side.
 #[derive(Clone, Debug)]
-pub struct Publisher(Arc<Writer<Tokens>>);
+pub struct Publisher(Arc<Writer<Answers>>);
 
 impl Publisher {
     /// Answers `token` with `key_authorization`, on every listener, until the guard is dropped.
     #[must_use = "the token is withdrawn as soon as this is dropped"]
     pub fn publish(&self, token: &str, key_authorization: &str) -> Published {
         let answer = Bytes::copy_from_slice(key_authorization.as_bytes());
-        self.0.update(|tokens| {
-            let mut tokens = tokens.clone();
-            tokens.insert(token.to_owned(), answer.clone());
-            tokens
+        self.change(|answers| answers.tokens.insert(token.to_owned(), answer.clone()));
+        Published { table: self.clone(), what: What::Token(token.to_owned()) }
+    }
+
+    /// Presents `certificate` to who validates `ip` over TLS, on every listener with TLS, until the guard is dropped.
+    #[must_use = "the certificate is withdrawn as soon as this is dropped"]
+    pub fn present(&self, ip: IpAddr, certificate: &Arc<CertifiedKey>) -> Published {
+        let name = reverse_name(ip);
+        self.change(|answers| answers.certificates.insert(name.clone(), Arc::clone(certificate)));
+        Published { table: self.clone(), what: What::Certificate(name) }
+    }
+
+    fn change<T>(&self, mut change: impl FnMut(&mut Answers) -> T) {
+        self.0.update(|answers| {
+            let mut answers = answers.clone();
+            change(&mut answers);
+            answers
         });
-        Published { table: self.clone(), token: token.to_owned() }
     }
 }
 
-/// Keeps one token answered.
+/// Keeps one challenge answered.
 #[derive(Debug)]
 pub struct Published {
     table: Publisher,
-    token: String,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Token(String),
+    Certificate(String),
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
-        self.table.0.update(|tokens| {
-            let mut tokens = tokens.clone();
-            tokens.remove(&self.token);
-            tokens
+        self.table.change(|answers| match &self.what {
+            What::Token(token) => drop(answers.tokens.remove(token)),
+            What::Certificate(name) => drop(answers.certificates.remove(name)),
         });
     }
 }
 
 /// The data plane's side.
 #[derive(Clone, Debug)]
-pub struct Lookup(Reader<Tokens>);
+pub struct Lookup(Reader<Answers>);
 
 impl Lookup {
     /// The key authorization of a published token.
     #[must_use]
     pub fn answer(&self, token: &str) -> Option<Bytes> {
-        self.0.load().get(token).cloned()
+        self.0.load().tokens.get(token).cloned()
+    }
+
+    /// The certificate for who validates over TLS by this server name.
+    #[must_use]
+    pub fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        self.0.load().certificates.get(&server_name.to_ascii_lowercase()).cloned()
     }
 }
 
@@ -78,5 +135,13 @@ mod tests {
         assert_eq!(lookup.answer("b").as_deref(), Some(&b"b.key"[..]));
         drop(second);
         assert_eq!(lookup.answer("b"), None);
+    }
+
+    #[test]
+    fn an_address_is_validated_by_its_reverse_name() {
+        assert_eq!(reverse_name("192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
+        // The example of RFC 8738 section 6.
+        let v6 = reverse_name("2001:db8::1".parse().unwrap());
+        assert_eq!(v6, "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
     }
 }

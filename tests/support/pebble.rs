@@ -29,6 +29,8 @@ pub struct Pebble {
 pub struct Terms {
     /// Where it looks for challenges.
     pub http_port: u16,
+    /// Where it looks for those over TLS.
+    pub tls_port: u16,
     /// Percent of good nonces that it refuses.
     pub nonce_reject: u8,
     /// Percent of authorizations that it uses again.
@@ -66,6 +68,7 @@ impl Terms {
     pub fn quick(http_port: u16) -> Self {
         Self {
             http_port,
+            tls_port: 1, // nobody listens there
             nonce_reject: 0,
             authz_reuse: 0,
             life: Duration::from_secs(160 * 3600),
@@ -207,7 +210,7 @@ impl Pebble {
             "certificate": file("cert.pem"),
             "privateKey": file("key.pem"),
             "httpPort": self.terms.http_port,
-            "tlsPort": 1,
+            "tlsPort": self.terms.tls_port,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": self.terms.binding.is_some(),
             "externalAccountMACKeys": self.terms.binding.map_or_else(

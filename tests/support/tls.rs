@@ -84,6 +84,17 @@ pub async fn connect(address: SocketAddr, config: &ClientConfig) -> std::io::Res
     TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await
 }
 
+/// A handshake with a server name.
+pub async fn connect_as(
+    address: SocketAddr,
+    name: &str,
+    config: &ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await
+}
+
 /// The leaf that was presented.
 pub fn leaf<S>(stream: &TlsStream<S>) -> CertificateDer<'static> {
     let (_, session) = stream.get_ref();

@@ -8,12 +8,14 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::selfcheck::{CHALLENGE_PATH, SelfCheckError, host};
+use super::tls_alpn::TlsCheckError;
 use super::wire::WireError;
+use super::words::cause;
 use crate::control::chain::Chain;
 use crate::control::pair::PairError;
 use crate::control::roughly;
 use crate::control::store::StoreError;
-use crate::policy::failure::{Class, Disposition, Failure, Kind};
+use crate::policy::failure::{Challenge, Class, Disposition, Failure, Kind};
 use crate::shared::trust::TrustError;
 
 /// Why an order came to nothing.
@@ -54,10 +56,12 @@ pub(crate) enum IssueError {
     #[error("tried out at the CA's staging directory first: {0}")]
     Rehearsal(#[source] Box<IssueError>),
     /// The CA looked, and was not satisfied.
-    #[error("{}: {}", not_validated(*.identifier, *.kind), cause(.problem))]
+    #[error("{}: {}", not_validated(*.identifier, *.way, *.kind), cause(.problem))]
     Validation {
         /// For which address.
         identifier: IpAddr,
+        /// On which way it came.
+        way: Challenge,
         /// Its type.
         kind: Kind,
         /// What the CA said.
@@ -66,9 +70,9 @@ pub(crate) enum IssueError {
     /// The order became invalid, and no challenge says why.
     #[error("the CA gave the order up without saying why")]
     Invalid,
-    /// No HTTP-01 among the challenges.
-    #[error("the CA offers no HTTP-01 challenge for {0}")]
-    NoChallenge(IpAddr),
+    /// Not among the challenges.
+    #[error("the CA offers no {1} challenge for {0}")]
+    NoChallenge(IpAddr, Challenge),
     /// An authorization for something that was not asked for.
     #[error("the CA asks for an address that was not ordered")]
     ForeignIdentifier,
@@ -79,6 +83,14 @@ pub(crate) enum IssueError {
         address: SocketAddr,
         /// What came instead.
         source: SelfCheckError,
+    },
+    /// The certificate that answers was not seen through our own door.
+    #[error("the certificate of the challenge is not served at {address}: {source}")]
+    TlsCheck {
+        /// Our listener.
+        address: SocketAddr,
+        /// What came instead.
+        source: TlsCheckError,
     },
     /// Nothing happens any more.
     #[error("the CA made no progress in {} s (the order is {status:?})", .limit.as_secs())]
@@ -146,9 +158,10 @@ impl IssueError {
             | Self::Rehearsal(_)
             | Self::Validation { .. }
             | Self::Invalid
-            | Self::NoChallenge(_)
+            | Self::NoChallenge(..)
             | Self::ForeignIdentifier
             | Self::SelfCheck { .. }
+            | Self::TlsCheck { .. }
             | Self::Stalled { .. }
             | Self::Certificate(_)
             | Self::Request(_)
@@ -184,7 +197,7 @@ impl IssueError {
             Self::Validation { .. }
             | Self::Invalid
             | Self::Certificate(_)
-            | Self::NoChallenge(_)
+            | Self::NoChallenge(..)
             | Self::ForeignIdentifier => true,
             Self::Roots(_)
             | Self::EabKey
@@ -194,6 +207,7 @@ impl IssueError {
             | Self::Clock { .. }
             | Self::Rehearsal(_)
             | Self::SelfCheck { .. }
+            | Self::TlsCheck { .. }
             | Self::Stalled { .. }
             | Self::Request(_)
             | Self::Store(_) => false,
@@ -214,6 +228,9 @@ impl IssueError {
 
     fn advice(&self) -> Option<&'static str> {
         match self {
+            Self::Validation { kind: Kind::Connection | Kind::Tls, way: Challenge::TlsAlpn01, .. } => {
+                Some("is :443 open in the provider's firewall, and does it lead to this machine?")
+            }
             Self::Problem { kind, .. } | Self::Validation { kind, .. } => kind.advice(),
             Self::Rehearsal(error) => error.advice(),
             Self::Clock { .. } => Some("set it, e.g. by `timedatectl set-ntp true`"),
@@ -226,14 +243,16 @@ impl IssueError {
             Self::Wire(WireError::Status { .. }) => {
                 Some("the CA has trouble of its own; its status page may say more")
             }
-            Self::SelfCheck { .. } => Some("the CA was not told, so this costs none of its limits"),
+            Self::SelfCheck { .. } | Self::TlsCheck { .. } => {
+                Some("the CA was not told, so this costs none of its limits")
+            }
             Self::Roots(_)
             | Self::EabKey
             | Self::Wire(WireError::Body { .. } | WireError::Url { .. })
             | Self::NotAcme(_)
             | Self::Library(_)
             | Self::Invalid
-            | Self::NoChallenge(_)
+            | Self::NoChallenge(..)
             | Self::ForeignIdentifier
             | Self::Stalled { .. }
             | Self::Certificate(_)
@@ -254,9 +273,10 @@ impl IssueError {
             | Self::Problem { .. }
             | Self::Validation { .. }
             | Self::Invalid
-            | Self::NoChallenge(_)
+            | Self::NoChallenge(..)
             | Self::ForeignIdentifier
             | Self::SelfCheck { .. }
+            | Self::TlsCheck { .. }
             | Self::Stalled { .. }
             | Self::Request(_) => Chain(self).to_string(),
         }
@@ -287,13 +307,14 @@ impl IssueError {
             },
             Self::Rehearsal(_) => Disposition::Rehearsal,
             Self::Invalid => Disposition::Validation,
-            Self::EabKey | Self::NoChallenge(_) => Disposition::Refused,
+            Self::EabKey | Self::NoChallenge(..) => Disposition::Refused,
             Self::Roots(_)
             | Self::NotAcme(_)
             | Self::Library(_)
             | Self::Clock { .. }
             | Self::ForeignIdentifier
             | Self::SelfCheck { .. }
+            | Self::TlsCheck { .. }
             | Self::Stalled { .. }
             | Self::Certificate(_)
             | Self::Request(_)
@@ -305,7 +326,9 @@ impl IssueError {
         match self {
             Self::Problem { kind, .. } => kind.class(),
             Self::Rehearsal(error) => error.class(),
-            Self::Validation { .. } | Self::Invalid | Self::SelfCheck { .. } => Class::Validation,
+            Self::Validation { .. } | Self::Invalid | Self::SelfCheck { .. } | Self::TlsCheck { .. } => {
+                Class::Validation
+            }
             Self::Wire(error) if error.is_about_time() => Class::Clock,
             Self::Wire(WireError::Status { status, .. }) if status.as_u16() == 429 => Class::RateLimit,
             Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. }) => Class::Network,
@@ -316,7 +339,7 @@ impl IssueError {
             | Self::Stalled { .. } => Class::Ca,
             Self::Clock { .. } | Self::Certificate(PairError::Future(_) | PairError::Past(_)) => Class::Clock,
             Self::Certificate(_) => Class::Ca,
-            Self::Roots(_) | Self::EabKey | Self::NoChallenge(_) => Class::Configuration,
+            Self::Roots(_) | Self::EabKey | Self::NoChallenge(..) => Class::Configuration,
             Self::Request(_) => Class::Fault,
             Self::Store(_) => Class::Store,
         }
@@ -327,50 +350,22 @@ pub(super) fn kind(problem: &Problem) -> Kind {
     Kind::parse(problem.r#type.as_deref().unwrap_or_default())
 }
 
-fn not_validated(identifier: IpAddr, kind: Kind) -> String {
-    if kind == Kind::Connection {
-        return format!("the CA could not reach http://{}{CHALLENGE_PATH}…", host(identifier));
+fn not_validated(identifier: IpAddr, way: Challenge, kind: Kind) -> String {
+    match (kind, way) {
+        (Kind::Connection, Challenge::Http01) => {
+            format!("the CA could not reach http://{}{CHALLENGE_PATH}…", host(identifier))
+        }
+        (Kind::Connection, Challenge::TlsAlpn01) => {
+            format!("the CA could not reach {}:{}", host(identifier), super::tls_alpn::PORT)
+        }
+        (_, Challenge::Http01) => format!("the CA could not validate {identifier}"),
+        (_, Challenge::TlsAlpn01) => format!("the CA could not validate {identifier} over TLS-ALPN-01"),
     }
-    format!("the CA could not validate {identifier}")
 }
 
 fn compared(ahead: time::Duration) -> String {
     let span = roughly(ahead.unsigned_abs());
     if ahead.is_positive() { format!("{span} ahead of") } else { format!("{span} behind") }
-}
-
-/// The CA's own words without the token, which is nobody else's business, and without the URL where they go on after it.
-fn cause(problem: &Problem) -> String {
-    let words = words(problem);
-    let Some((before, rest)) = words.split_once(CHALLENGE_PATH) else {
-        return words;
-    };
-    let is_of_a_token = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
-    let after = rest.trim_start_matches(is_of_a_token);
-    match after.trim_start_matches(['"', '\'', ':', ' ']) {
-        "" => format!("{before}{CHALLENGE_PATH}…{after}"),
-        _ if !after.contains(':') => format!("{before}{CHALLENGE_PATH}…{after}"),
-        cause => cause.to_owned(),
-    }
-}
-
-/// The CA's own words, on one line, and not more of them than fit a message.
-fn words(problem: &Problem) -> String {
-    const LONGEST: usize = 300;
-    let subproblems = problem.subproblems.iter().filter_map(|sub| sub.detail.as_deref());
-    let details: Vec<_> = problem.detail.as_deref().into_iter().chain(subproblems).collect();
-    let text = if details.is_empty() {
-        problem.r#type.clone().unwrap_or_else(|| "without a reason".to_owned())
-    } else {
-        details.join("; ")
-    };
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(LONGEST)
-        .collect()
 }
 
 #[cfg(test)]
@@ -389,6 +384,7 @@ mod tests {
     fn a_failed_validation_says_who_could_not_be_reached_and_what_to_do() {
         let error = IssueError::Validation {
             identifier: "203.0.113.7".parse().unwrap(),
+            way: Challenge::Http01,
             kind: Kind::Connection,
             problem: problem("connection", "connection refused"),
         };
@@ -401,6 +397,7 @@ mod tests {
         );
         let elsewhere = IssueError::Validation {
             identifier: "2001:db8::7".parse().unwrap(),
+            way: Challenge::Http01,
             kind: Kind::IncorrectResponse,
             problem: problem("incorrectResponse", "another body"),
         };
@@ -435,6 +432,7 @@ mod tests {
     fn what_fails_in_the_rehearsal_costs_nothing_and_says_where_it_was() {
         let failed = IssueError::Validation {
             identifier: "203.0.113.7".parse().unwrap(),
+            way: Challenge::Http01,
             kind: Kind::Connection,
             problem: problem("connection", "Timeout"),
         };

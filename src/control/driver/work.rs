@@ -11,15 +11,17 @@ use time::OffsetDateTime;
 
 use super::install::InstallError;
 use crate::config::{self, IpCert};
-use crate::control::acme::{IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info};
+use crate::control::acme::{
+    IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
+};
 use crate::control::board::{Board, Stage};
 use crate::control::chain::Chain;
 use crate::control::local_ca::{LocalCa, LocalCaError};
 use crate::control::pair::{Pair, hex};
 use crate::control::store::{Origin, Store, StoreError};
 use crate::control::{Context, Issuer, when};
-use crate::policy::failure::{Approach, Class, Disposition, Failure};
-use crate::policy::lifecycle::{Event, Fallback, Held, Ports, Terms};
+use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
+use crate::policy::lifecycle::{Doors, Event, Fallback, Held, Ports, Terms};
 use crate::policy::renewal_info::Advice;
 use crate::policy::schedule::Jitter;
 use crate::shared::clock;
@@ -81,6 +83,7 @@ impl Orders {
                 config: config.clone(),
                 terms: terms.name.clone(),
                 approach: Approach::Straight,
+                way: Challenge::Http01,
                 replaces: None,
                 store: store.clone(),
                 challenges: context.challenges.clone(),
@@ -99,7 +102,7 @@ impl Orders {
     /// An order as a task.
     pub(super) fn begin(
         &self,
-        approach: Approach,
+        (approach, way): (Approach, Challenge),
         replaces: Option<String>,
     ) -> Pin<Box<dyn Future<Output = Done>>> {
         let (store, ca, ips, board) =
@@ -108,7 +111,7 @@ impl Orders {
             let issued = async {
                 store.off_thread(Store::probe).await?;
                 match ca {
-                    Ca::Acme(job) => Ok(Job { approach, replaces, ..*job }.run().await?),
+                    Ca::Acme(job) => Ok(Job { approach, way, replaces, ..*job }.run().await?),
                     Ca::Local { ca, life } => {
                         let ca = ca.ok_or(LocalCaError::Missing)?;
                         let pair = ca.issue(&ips, life, clock::now())?;
@@ -210,16 +213,35 @@ pub(super) fn ports(context: &Context) -> Ports {
     }
 }
 
+/// Who has our ports, and who listens beside us.
+pub(super) fn doors(context: &Context) -> Doors {
+    let listeners = context.listeners.load();
+    let those = |is: fn(&Listener) -> bool| {
+        listeners.iter().filter(|listener| is(listener)).map(|listener| listener.address).collect()
+    };
+    Doors {
+        ours: those(|listener| listener.state == State::Listening),
+        taken: those(|listener| listener.state == State::Waiting && listener.holder.is_some()),
+        shared: those(|listener| listener.joined.is_some()),
+    }
+}
+
+/// The ways that are open.
+fn reachable(ips: &[IpAddr], listeners: &[Listener]) -> Ports {
+    let http = way(ips, listeners, |listener| listener.kind == Kind::Http);
+    Ports::new(http, way(ips, listeners, is_a_way_of_tls))
+}
+
 /// A listener in the family of each address must be ours; where none of that family is configured something before us
 /// translates, as a container's proxy does, and any listener will do.
-fn reachable(ips: &[IpAddr], listeners: &[Listener]) -> Ports {
-    let http = || listeners.iter().filter(|listener| listener.kind == Kind::Http);
+fn way(ips: &[IpAddr], listeners: &[Listener], is: fn(&Listener) -> bool) -> Option<()> {
+    let all = || listeners.iter().filter(|listener| is(listener));
     let ours = |listener: &Listener| listener.state == State::Listening;
-    let all = ips.iter().all(|ip| {
-        let mut family = http().filter(|listener| listener.address.is_ipv4() == ip.is_ipv4()).peekable();
-        if family.peek().is_some() { family.any(ours) } else { http().any(ours) }
+    let open = ips.iter().all(|ip| {
+        let mut family = all().filter(|listener| listener.address.is_ipv4() == ip.is_ipv4()).peekable();
+        if family.peek().is_some() { family.any(ours) } else { all().any(ours) }
     });
-    if all { Ports::Ours } else { Ports::Taken }
+    open.then_some(())
 }
 
 fn terms(config: &IpCert, issuer: Issuer) -> Terms {
@@ -269,5 +291,18 @@ mod tests {
         assert_eq!(reachable(&[v4, v6], &taken_on_v6[..1]), Ports::Ours);
         assert_eq!(reachable(&[v4], &taken_on_v6[1..]), Ports::Taken);
         assert_eq!(reachable(&[v4], &[]), Ports::Taken);
+    }
+
+    #[test]
+    fn https_on_443_is_the_second_way() {
+        let v4: IpAddr = "192.0.2.1".parse().unwrap();
+        let https =
+            |port: u16, state| Listener { kind: Kind::Https, ..listener(&format!("0.0.0.0:{port}"), state) };
+        let http = |state| listener("0.0.0.0:80", state);
+        let (up, down) = (State::Listening, State::Waiting);
+        assert_eq!(reachable(&[v4], &[http(up), https(443, up)]), Ports::Both);
+        assert_eq!(reachable(&[v4], &[http(down), https(443, up)]), Ports::OnlyTls);
+        assert_eq!(reachable(&[v4], &[http(down), https(8443, up)]), Ports::Taken);
+        assert_eq!(reachable(&[v4], &[http(down), https(443, down)]), Ports::Taken);
     }
 }

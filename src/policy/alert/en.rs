@@ -30,6 +30,9 @@ pub(super) const WORDS: Words = Words {
 
 fn title(kind: Kind) -> &'static str {
     match kind {
+        Kind::PortJoined => "Another program listens on a port of doorman, too",
+        Kind::SecondWay => "Port 80 does not do; the certificate comes over port 443",
+        Kind::PortLost => "Another program has a port that was doorman's",
         Kind::RateLimited => "The CA allows the next try only after the certificate has expired",
         Kind::PortTaken => "Another program has port 80, so the certificate cannot be renewed",
         Kind::RenewalFailing => "The renewal of the certificate keeps failing",
@@ -63,6 +66,11 @@ fn span(span: Span) -> String {
 
 fn doing(doing: Doing<'_>) -> String {
     let does = match doing.kind {
+        Kind::PortJoined => "doorman goes on serving, and as a rule the other program gets no connection.",
+        Kind::SecondWay => {
+            "doorman renews over port 443 as long as that works, and goes back to port 80 by itself."
+        }
+        Kind::PortLost => "doorman tries to take the port every two seconds.",
         Kind::RateLimited => "doorman waits for the moment that the CA named, and tries again then.",
         Kind::PortTaken => {
             "doorman tries to take the port every two seconds, and renews at once when it is free."
@@ -81,7 +89,14 @@ fn doing(doing: Doing<'_>) -> String {
     let mut text = does.to_owned();
     match doing.kind {
         Kind::XrayStale | Kind::Recovered | Kind::Renewed => {}
-        Kind::RateLimited | Kind::PortTaken | Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
+        Kind::PortJoined
+        | Kind::SecondWay
+        | Kind::PortLost
+        | Kind::RateLimited
+        | Kind::PortTaken
+        | Kind::RenewalFailing
+        | Kind::Critical
+        | Kind::Expired => {
             if doing.failures > 0 {
                 text.push_str(&format!(" Failures in a row: {}.", doing.failures));
             }
@@ -97,6 +112,15 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
     match kind {
         Kind::RateLimited => {
             "See with “doorman status” which limit it is. If another program or machine orders for this address, stop it; otherwise set ip_cert.directory to another CA."
+        }
+        Kind::PortJoined => {
+            "Stop the program that joined, or let it listen elsewhere. “doorman status” says which it is."
+        }
+        Kind::SecondWay => {
+            "Free port 80 if another program has it, or open it in the provider's firewall. “doorman doctor” says what is in the way."
+        }
+        Kind::PortLost => {
+            "Stop the program that has the port, or move it to another one. “doorman status” says which it is."
         }
         Kind::PortTaken => {
             "Stop the program that has port 80, or move it to another port. “doorman status” says which it is."

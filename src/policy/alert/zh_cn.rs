@@ -24,6 +24,9 @@ pub(super) const WORDS: Words = Words {
 
 fn title(kind: Kind) -> &'static str {
     match kind {
+        Kind::PortJoined => "另有程序也在监听 doorman 的端口",
+        Kind::SecondWay => "80 端口无法使用，证书改由 443 端口验证",
+        Kind::PortLost => "原属 doorman 的端口被其他程序占用",
         Kind::RateLimited => "CA 要等到证书过期之后才允许再次申请",
         Kind::PortTaken => "80 端口被其他程序占用，证书无法续期",
         Kind::RenewalFailing => "证书续期连续失败",
@@ -70,6 +73,9 @@ fn span(span: Span) -> String {
 
 fn doing(doing: Doing<'_>) -> String {
     let does = match doing.kind {
+        Kind::PortJoined => "doorman 照常提供服务，对方通常得不到任何连接。",
+        Kind::SecondWay => "只要可行，doorman 就继续通过 443 端口续期，80 端口可用后会自动恢复。",
+        Kind::PortLost => "doorman 每两秒尝试一次接管该端口。",
         Kind::RateLimited => "doorman 会等到 CA 指定的时间再试。",
         Kind::PortTaken => "doorman 每两秒尝试一次接管该端口，一旦空出便立即续期。",
         Kind::RenewalFailing => "doorman 会自动继续重试。",
@@ -82,7 +88,14 @@ fn doing(doing: Doing<'_>) -> String {
     let mut text = does.to_owned();
     match doing.kind {
         Kind::XrayStale | Kind::Recovered | Kind::Renewed => {}
-        Kind::RateLimited | Kind::PortTaken | Kind::RenewalFailing | Kind::Critical | Kind::Expired => {
+        Kind::PortJoined
+        | Kind::SecondWay
+        | Kind::PortLost
+        | Kind::RateLimited
+        | Kind::PortTaken
+        | Kind::RenewalFailing
+        | Kind::Critical
+        | Kind::Expired => {
             if doing.failures > 0 {
                 text.push_str(&format!("已连续失败 {} 次。", doing.failures));
             }
@@ -99,6 +112,13 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
         Kind::RateLimited => {
             "用“doorman status”查看是哪一项限额。如果有其他程序或机器在为同一地址申请证书，请停掉它；否则可把 ip_cert.directory 改为其他 CA。"
         }
+        Kind::PortJoined => {
+            "请停掉后来加入的那个程序，或让它监听其他端口。“doorman status”会显示是哪个程序。"
+        }
+        Kind::SecondWay => {
+            "如果 80 端口被其他程序占用，请释放它；否则请在服务商的防火墙中放行 80 端口。“doorman doctor”会指出障碍所在。"
+        }
+        Kind::PortLost => "请停掉占用该端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
         Kind::PortTaken => "请停掉占用 80 端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
         Kind::XrayStale => {
             "“doorman status”会显示是哪个入站。请在面板页面中原样保存一次该入站：新证书立即生效，不会断开任何连接。"

@@ -112,7 +112,7 @@ pub enum Reason {
 /// Why a renewal that is due must not be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// No listener that the CA could reach is ours.
+    /// No listener that the CA could reach is ours, or none over which it is worth a try.
     Port,
     /// Too many certificates were issued lately.
     Governor {
@@ -126,13 +126,4 @@ pub enum Obstacle {
         /// The moment at which it is asked again all the same.
         until: OffsetDateTime,
     },
-}
-
-/// Whether the CA's validation can reach us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// It can, as far as we know.
-    Ours,
-    /// Another program has the port.
-    Taken,
 }

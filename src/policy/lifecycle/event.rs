@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Held, Ports};
+use super::{Doors, Held, Ports};
 use crate::policy::alert::Alert;
-use crate::policy::failure::{Approach, Failure};
+use crate::policy::failure::{Approach, Challenge, Failure};
 use crate::policy::renewal_info::Advice;
 
 /// What happened.
@@ -16,6 +16,8 @@ pub enum Event {
     Tick,
     /// A listener was won or lost.
     Ports(Ports),
+    /// Who has our ports, and who listens beside us.
+    Doors(Doors),
     /// `POST /renew`.
     Requested(Insistence),
     /// The CA said when it wants a certificate renewed, or did not.
@@ -66,8 +68,8 @@ pub enum Insistence {
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Begin an order.
-    Order(Approach),
+    /// Begin an order, on this way.
+    Order(Approach, Challenge),
     /// Ask the CA when it wants the certificate that is held to be renewed.
     AskRenewalInfo,
     /// Put a leaf of the local CA in the place of the certificate, which has expired.

@@ -1,9 +1,15 @@
 //! What the lifecycle remembers over a restart.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Activity, Held, InHand, Ledger, Lifecycle, Obstacle, Ports, Reason, Terms, ValidationBudget};
+use super::{
+    Activity, Held, InHand, Ledger, Lifecycle, Neighbours, Obstacle, Ports, Reason, Terms, ValidationBudget,
+    Ways, Wish,
+};
 use crate::policy::alert;
 use crate::policy::failure::{Approach, Class};
 use crate::policy::renewal_info::RenewalInfo;
@@ -28,6 +34,9 @@ pub struct Memory {
     renewal_info: Option<RenewalInfo>,
     ledger: Ledger,
     budget: ValidationBudget,
+    ways: Ways,
+    /// Ports that were ours.
+    had: BTreeSet<SocketAddr>,
     alerts: alert::Open,
 }
 
@@ -82,6 +91,8 @@ impl Lifecycle {
             renewal_info: None,
             activity: Activity::Waiting { until: None },
             ports,
+            ways: if goes_on { memory.ways } else { Ways::default() },
+            neighbours: Neighbours::remembering(memory.had),
             failures: if goes_on { memory.failures } else { 0 },
             last_failure: last_failure.filter(|_| goes_on),
             approach: if goes_on { memory.approach } else { Approach::Straight },
@@ -109,7 +120,7 @@ impl Lifecycle {
             Pause::Refusal { since, until } if goes_on => {
                 Activity::Blocked { by: Obstacle::Refusal { since, until } }
             }
-            Pause::Order if goes_on && lifecycle.obstacle(now).is_none() => {
+            Pause::Order if goes_on && lifecycle.obstacle(now, Wish::Automatic).is_ok() => {
                 Activity::Waiting { until: Some(now) }
             }
             Pause::Renewal | Pause::Order | Pause::BackOff { .. } | Pause::Refusal { .. } => {
@@ -145,6 +156,8 @@ impl Lifecycle {
             renewal_info: self.renewal_info.clone(),
             ledger: self.ledger.clone(),
             budget: self.budget,
+            ways: self.ways.clone(),
+            had: self.neighbours.had().clone(),
             alerts: self.alerts.clone(),
         }
     }

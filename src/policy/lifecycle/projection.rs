@@ -5,7 +5,7 @@ use std::fmt;
 use time::OffsetDateTime;
 
 use super::{Activity, Lifecycle, Obstacle, Reason};
-use crate::policy::alert::{Situation, Trouble, Worth};
+use crate::policy::alert::{Route, Situation, Trouble, Worth};
 
 /// What the certificate is worth: a function of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,8 @@ impl Lifecycle {
             Activity::BackingOff { .. } | Activity::Blocked { .. } => Trouble::Other,
             Activity::Waiting { .. } | Activity::Renewing { .. } => Trouble::Nothing,
         };
-        Situation { failures: self.failures, worth, trouble }
+        let route = if self.ways.is_detour(self.ports) { Route::Detour } else { Route::Usual };
+        Situation { failures: self.failures, worth, trouble, company: self.neighbours.company(now), route }
     }
 }
 

@@ -117,3 +117,27 @@ fn a_port_that_is_taken_for_days_costs_no_order_and_is_used_when_it_is_free() {
     assert_eq!(kinds[..3], [PortTaken, Critical, Expired]);
     assert_eq!(kinds.last(), Some(&Recovered));
 }
+
+#[test]
+fn a_port_that_is_taken_for_weeks_costs_nothing_but_a_warning_while_443_is_ours() {
+    let mut world = undisturbed(SHORTLIVED, DAY * 3);
+    world.all_ports = Ports::Both;
+    world.befalls(Misfortune::PortTaken, DAY * 20);
+    world.live_until(BEGIN + DAY * 23);
+    assert!(world.ca.issued.len() >= 6, "{} certificates", world.ca.issued.len());
+    assert_eq!(world.lifecycle.health(world.now), Health::Valid);
+    world.befalls(Misfortune::None, DAY);
+    world.live_until(BEGIN + DAY * 23 + HOUR);
+    let kinds: Vec<_> = world.alerts.iter().map(|(_, alert)| alert.kind.as_str()).collect();
+    assert_eq!(kinds, ["second_way", "recovered"]);
+}
+
+#[test]
+fn who_cannot_be_reached_on_any_port_tries_the_second_way_once() {
+    let mut world = undisturbed(SHORTLIVED, DAY * 3);
+    world.all_ports = Ports::Both;
+    world.befalls(Misfortune::Unreachable, DAY * 3);
+    world.live_until(BEGIN + DAY * 6);
+    assert_eq!(world.ways.iter().filter(|way| **way == Challenge::TlsAlpn01).count(), 1);
+    assert!(world.ways.len() > 12, "and the first way to the end: {} tries", world.ways.len());
+}

@@ -96,7 +96,13 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
         renewal_info: (health != Health::Expired && health != Health::Missing)
             .then(|| RenewalInfo::unasked("aki.f".to_owned(), NOW)),
         activity: activity(from, until),
-        ports: if taken { Ports::Taken } else { Ports::Ours },
+        ports: match (taken, conditions.contains(&"only tls")) {
+            (true, _) => Ports::Taken,
+            (false, true) => Ports::OnlyTls,
+            (false, false) => Ports::Ours,
+        },
+        ways: Ways::default(),
+        neighbours: Neighbours::default(),
         failures: 0,
         last_failure: None,
         approach: Approach::Straight,
@@ -106,6 +112,14 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
         stand_in: (health == Health::Expired).then_some(NOW + HOUR),
         alerts: alert::Open::default(),
     };
+    if conditions.contains(&"only tls") || conditions.contains(&"in vain") {
+        lifecycle.ways.took(Challenge::TlsAlpn01); // what is told of that, was told
+    }
+    if conditions.contains(&"in vain") {
+        let class = Class::Validation;
+        let failed = Failure { class, sentence: String::new(), disposition: Disposition::Validation };
+        lifecycle.ways.failed(Ports::OnlyTls, &failed);
+    }
     lifecycle.alerts.see(NOW, lifecycle.situation(NOW));
     if conditions.contains(&"governor closed") {
         (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
@@ -124,6 +138,7 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
         "tick" => Event::Tick,
         "port taken" => Event::Ports(Ports::Taken),
         "port ours" => Event::Ports(Ports::Ours),
+        "only tls" => Event::Ports(Ports::OnlyTls),
         "request" => Event::Requested(Insistence::Polite),
         "forced request" => Event::Requested(Insistence::Forced),
         "issued" => Event::Issued(in_hand()),
@@ -144,7 +159,8 @@ fn spelled(actions: &[Action]) -> String {
     let words: Vec<_> = actions
         .iter()
         .filter_map(|action| match action {
-            Action::Order(_) => Some("order"),
+            Action::Order(_, Challenge::Http01) => Some("order"),
+            Action::Order(_, Challenge::TlsAlpn01) => Some("order over tls"),
             Action::Persist => Some("persist"),
             Action::Accept(Accepted::Began) => Some("accept"),
             Action::Accept(Accepted::Joined) => Some("join"),
@@ -157,7 +173,7 @@ fn spelled(actions: &[Action]) -> String {
 
 fn orders(actions: &[Action]) -> Vec<Approach> {
     let orders = actions.iter().filter_map(|action| match action {
-        Action::Order(approach) => Some(*approach),
+        Action::Order(approach, _) => Some(*approach),
         Action::AskRenewalInfo
         | Action::StandIn
         | Action::Reinstate
@@ -194,9 +210,17 @@ fn the_document_tells_every_transition() {
     let told: BTreeSet<_> = rows.iter().map(|row| (row[0], row[1].split(',').next().unwrap())).collect();
     let activities = table("words").into_iter().map(|row| row[0]);
     for from in activities {
-        for event in
-            ["tick", "port taken", "port ours", "request", "forced request", "issued", "renewed", "failed"]
-        {
+        for event in [
+            "tick",
+            "port taken",
+            "port ours",
+            "only tls",
+            "request",
+            "forced request",
+            "issued",
+            "renewed",
+            "failed",
+        ] {
             assert!(told.contains(&(from, event)), "{from} | {event} is not in the document");
         }
     }
@@ -235,7 +259,7 @@ fn a_refusal_of_a_request_says_when_it_would_be_met() {
         let actions = lifecycle.handle(NOW, event, Jitter::NONE);
         actions.into_iter().find_map(|action| match action {
             Action::Refuse(refusal) => Some(refusal),
-            Action::Order(_)
+            Action::Order(..)
             | Action::AskRenewalInfo
             | Action::StandIn
             | Action::Reinstate

@@ -5,6 +5,7 @@ mod issuing;
 mod life;
 mod restarts;
 mod swap;
+mod tls_alpn;
 mod window;
 
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
 use super::SOON;
@@ -36,6 +37,40 @@ async fn who_joins_our_port_gets_no_connection_and_is_named() {
 }
 
 #[tokio::test]
+async fn who_joins_is_an_alert_and_that_he_is_gone_too() {
+    let panel = Upstream::panel().await;
+    let door = Doorman::start(&with_a_certificate(settings(&panel, "127.0.0.1"))).await;
+    let joiner = join(door.http().await);
+    door.process.says("alert=\"port_joined\"", SOON).await;
+    drop(joiner);
+    door.until("we are alone again", SOON, |status| joined(status).is_null()).await;
+}
+
+#[tokio::test]
+async fn who_takes_a_port_that_was_ours_is_an_alert() {
+    let panel = Upstream::panel().await;
+    let port = free_port();
+    let (lost, kept) = (format!("127.0.0.1:{port}"), format!("[::1]:{port}"));
+    let settings =
+        with_a_certificate(Settings::panel(panel.url())).set("http", "listen", vec![&*lost, &*kept]);
+    let mut door = Doorman::start(&settings).await;
+    door.until("both are ours, and that is written down", SOON, |status| {
+        let listening = |at: usize| status["listeners"][at]["state"] == "listening";
+        let written = std::fs::read_to_string(door.stored("state.json")).unwrap_or_default();
+        listening(0) && listening(1) && written.contains(&lost)
+    })
+    .await;
+    door.process.signal(Signal::TERM);
+    assert!(door.process.ended(SOON).await.success());
+    let _taken = TcpListener::bind(&lost).unwrap();
+
+    door.start_again().await;
+
+    // A restart is no news: the doorman before may still be there.
+    door.process.says("alert=\"port_lost\"", SOON * 3).await;
+}
+
+#[tokio::test]
 async fn where_the_kernel_does_not_steer_the_door_works_and_the_joiner_is_named_all_the_same() {
     let panel = Upstream::panel().await;
     let launcher = ["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/without_steering.py")];
@@ -57,6 +92,12 @@ async fn where_the_kernel_does_not_steer_the_door_works_and_the_joiner_is_named_
 fn settings(panel: &Upstream, loopback: &str) -> Settings {
     let address = format!("{loopback}:{}", free_port());
     Settings::panel(panel.url()).set("http", "workers", 2).set("http", "listen", vec![address])
+}
+
+/// One that no CA will give.
+fn with_a_certificate(settings: Settings) -> Settings {
+    let nobody = format!("https://127.0.0.1:{}/directory", free_port());
+    settings.set("ip_cert", "ip", vec!["127.0.0.1"]).set("ip_cert", "directory", nobody)
 }
 
 fn joined(status: &serde_json::Value) -> &serde_json::Value {

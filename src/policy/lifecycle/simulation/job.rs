@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::ca::{Certificate, Order, Overdrawn};
 use super::world::{Misfortune, World, held};
 use super::{DAY, HOUR, MINUTE};
-use crate::policy::failure::{Approach, Class, Disposition, Failure};
+use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{Event, Fate, Insistence};
 use crate::policy::schedule::{CLOCK_TOLERANCE, ORDER_LIFE};
 
@@ -16,6 +16,7 @@ pub(super) struct Job {
     step: Step,
     pub(super) at: OffsetDateTime,
     approach: Approach,
+    way: Challenge,
 }
 
 #[derive(Clone, Copy)]
@@ -36,8 +37,8 @@ enum Outcome {
 }
 
 impl Job {
-    pub(super) fn begin(now: OffsetDateTime, approach: Approach) -> Self {
-        Self { step: Step::Begin, at: now, approach }
+    pub(super) fn begin(now: OffsetDateTime, approach: Approach, way: Challenge) -> Self {
+        Self { step: Step::Begin, at: now, approach, way }
     }
 }
 
@@ -85,12 +86,12 @@ impl World {
 
     fn step(&mut self, job: Job) -> Outcome {
         match job.step {
-            Step::Begin => self.begin(job.approach),
+            Step::Begin => self.begin(job),
             Step::Keep(id) => {
                 self.disk.pending = Some((id, self.believed()));
                 Outcome::Next(Step::Validate(id))
             }
-            Step::Validate(id) => self.validate(id),
+            Step::Validate(id) => self.validate(id, job.way),
             Step::Finalize(id) => self.finalize(id),
             Step::Install(certificate) => {
                 self.disk.live = Some(certificate);
@@ -104,7 +105,7 @@ impl World {
         }
     }
 
-    fn begin(&mut self, approach: Approach) -> Outcome {
+    fn begin(&mut self, job: Job) -> Outcome {
         let end = self.misfortune_until;
         let answer = match self.misfortune {
             Misfortune::CaDown => Some((Class::Network, Disposition::Retry)),
@@ -116,10 +117,12 @@ impl World {
             Misfortune::Clock if self.clock.unsigned_abs() > CLOCK_TOLERANCE => {
                 Some((Class::Clock, Disposition::Retry))
             }
-            Misfortune::Unreachable if approach == Approach::Rehearsed => {
+            Misfortune::Unreachable if job.approach == Approach::Rehearsed => {
                 Some((Class::Validation, Disposition::Rehearsal))
             }
-            Misfortune::PortTaken if !self.is_excused() => panic!("an order while the port is taken"),
+            Misfortune::PortTaken if !self.is_excused() && job.way == Challenge::Http01 => {
+                panic!("an order while the port is taken")
+            }
             Misfortune::PortTaken
             | Misfortune::Clock
             | Misfortune::None
@@ -141,8 +144,9 @@ impl World {
         }
     }
 
-    fn validate(&mut self, id: u32) -> Outcome {
-        let unreachable = matches!(self.misfortune, Misfortune::Unreachable | Misfortune::PortTaken);
+    fn validate(&mut self, id: u32, way: Challenge) -> Outcome {
+        let unreachable = self.misfortune == Misfortune::Unreachable
+            || self.misfortune == Misfortune::PortTaken && way == Challenge::Http01;
         match (self.misfortune, self.ca.orders[&id]) {
             (Misfortune::CaDown, _) => Outcome::Failed(Class::Network, Disposition::Retry),
             (Misfortune::Stalled, _) => self.stall(),

@@ -10,6 +10,7 @@ use super::dice::Dice;
 use super::job::Job;
 use super::{BEGIN, DAY, HOUR, terms};
 use crate::policy::alert::{Alert, Edge, Kind, Notice, Severity};
+use crate::policy::failure::Challenge;
 use crate::policy::lifecycle::{Action, Event, Held, Lifecycle, Memory, Ports};
 use crate::policy::renewal_info::{Advice, Window};
 use crate::policy::schedule::Jitter;
@@ -54,11 +55,14 @@ pub(super) struct World {
     pub(super) misfortune_until: OffsetDateTime,
     pub(super) story: Vec<String>,
     pub(super) tries: Vec<OffsetDateTime>,
+    pub(super) ways: Vec<Challenge>,
     pub(super) alerts: Vec<(OffsetDateTime, Alert)>,
     /// The same, with what goes into their texts; successes are not among them.
     pub(super) notices: Vec<Notice>,
     pub(super) dice: Option<Dice>,
     pub(super) life: Duration,
+    /// What this machine has when it has all its ports.
+    pub(super) all_ports: Ports,
     pub(super) disk: Disk,
     pub(super) job: Option<Job>,
     pub(super) running: bool,
@@ -76,8 +80,10 @@ pub(super) struct World {
 
 impl World {
     /// A world without dice has no misfortunes but those that it is told of.
-    pub(super) fn new(dice: Option<Dice>, life: Duration) -> Self {
+    pub(super) fn new(mut dice: Option<Dice>, life: Duration) -> Self {
         let now = (BEGIN, Jitter::NONE);
+        let has_443 = dice.as_mut().is_some_and(|dice| dice.one_in(2));
+        let all_ports = if has_443 { Ports::Both } else { Ports::Ours };
         Self {
             now: BEGIN,
             ca: Ca::new(BEGIN, life),
@@ -86,10 +92,12 @@ impl World {
             misfortune_until: BEGIN + DAY * 2,
             story: Vec::new(),
             tries: Vec::new(),
+            ways: Vec::new(),
             alerts: Vec::new(),
             notices: Vec::new(),
             dice,
             life,
+            all_ports,
             disk: Disk::default(),
             job: None,
             running: true,
@@ -215,7 +223,11 @@ impl World {
     }
 
     fn ports(&self) -> Ports {
-        if self.misfortune == Misfortune::PortTaken { Ports::Taken } else { Ports::Ours }
+        match (self.misfortune, self.all_ports) {
+            (Misfortune::PortTaken, Ports::Both) => Ports::OnlyTls,
+            (Misfortune::PortTaken, _) => Ports::Taken,
+            _ => self.all_ports,
+        }
     }
 
     fn jitter(&mut self) -> Jitter {
@@ -240,10 +252,11 @@ impl World {
 
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Order(approach) => {
+            Action::Order(approach, way) => {
                 assert!(self.job.is_none(), "two orders in flight");
                 self.tries.push(self.now);
-                self.job = Some(Job::begin(self.now, approach));
+                self.ways.push(way);
+                self.job = Some(Job::begin(self.now, approach, way));
             }
             Action::AskRenewalInfo => return self.renewal_info(),
             Action::StandIn => {
