@@ -5,6 +5,7 @@ pub mod failure;
 pub mod headers;
 pub mod lifecycle;
 pub mod occupant;
+pub mod preface;
 pub mod renewal_info;
 pub mod route;
 pub mod schedule;

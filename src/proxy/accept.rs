@@ -112,7 +112,7 @@ fn refuse_waiting(listener: &TcpListener, door: &Door, worker: &Worker) {
 
 /// Over a limit: a 503 to who speaks plain HTTP; a TLS connection is only closed, as the handshake would be the dearer
 /// part. Nothing is waited for.
-fn refuse(worker: &Worker, door: &Door, socket: &Socket) {
+pub(super) fn refuse(worker: &Worker, door: &Door, socket: &Socket) {
     worker.counters.refused.increment();
     if door.tls.is_none()
         && let Err(error) = respond::turn_away(socket)

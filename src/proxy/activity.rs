@@ -107,6 +107,18 @@ impl Activity {
         }
     }
 
+    /// Something came that belongs to the first request, or goes before it.
+    pub(super) fn head_began(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head, self.limits.header_timeout);
+        }
+    }
+
+    /// What went before the first request is complete.
+    pub(super) fn begin_anew(&self) {
+        self.enter(Phase::Idle, self.limits.idle_timeout);
+    }
+
     /// A request head was read; `body` says whether more of it comes.
     pub(super) fn request_began(&self, body: bool) {
         self.close_delimited.set(false);
@@ -216,7 +228,7 @@ impl Activity {
 
     fn read_some(&self, bytes: usize) {
         match self.phase.get() {
-            Phase::Idle => self.enter(Phase::Head, self.limits.header_timeout),
+            Phase::Idle => self.head_began(),
             Phase::Upload => self.enter(Phase::Upload, self.limits.body_timeout),
             Phase::Download if self.streams.get().0 > 0 => {
                 self.owed.set(self.owed.get().saturating_add(bytes));

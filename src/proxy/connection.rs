@@ -21,7 +21,8 @@ use super::activity::{Activity, Phase, Watched};
 use super::gate::Place;
 use super::inbound;
 use super::now;
-use super::service::{Client, Protocol};
+use super::preface::{self, Next};
+use super::service::{Client, Peer, Protocol};
 use super::stream::{BUFFER_BYTES, Stream};
 use super::tunnel::{self, Side};
 use super::worker::{Door, Worker};
@@ -82,7 +83,7 @@ pub(super) async fn serve(
     door: Rc<Door>,
     socket: TcpStream,
     peer: SocketAddr,
-    _place: Place,
+    mut place: Place,
 ) {
     let _counted = Counted::new(&worker);
     now::tick();
@@ -93,11 +94,13 @@ pub(super) async fn serve(
     if !has_spoken(&socket, &activity).await {
         return;
     }
-    match &door.tls {
-        None => {
-            Box::pin(http1(Rc::clone(&worker), Rc::clone(&door), Stream::Tcp(socket), peer, activity)).await;
-        }
-        Some(tls) => Box::pin(https(Rc::clone(&worker), Rc::clone(&door), tls, socket, peer, activity)).await,
+    let met = preface::meet(&worker, &door, &socket, &activity, peer.ip(), &mut place).await;
+    let Some((peer, next)) = met else { return };
+    let (worker, door) = (Rc::clone(&worker), Rc::clone(&door));
+    match (&Rc::clone(&door).tls, next) {
+        (Some(tls), _) => Box::pin(https(worker, door, tls, socket, peer, activity)).await,
+        (None, Next::Any) => Box::pin(http1(worker, door, Stream::Tcp(socket), peer, activity)).await,
+        (None, Next::Http2) => Box::pin(http2(worker, door, Stream::Tcp(socket), peer, activity)).await,
     }
 }
 
@@ -118,7 +121,7 @@ async fn https(
     door: Rc<Door>,
     tls: &Terminator,
     socket: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     activity: Rc<Activity>,
 ) {
     let handshake = tokio::time::timeout(worker.limits.header_timeout, tls.accept(socket));
@@ -141,7 +144,7 @@ async fn https(
     }
 }
 
-async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketAddr, activity: Rc<Activity>) {
+async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, activity: Rc<Activity>) {
     let client = Client::new(Rc::clone(&worker), door, peer, Protocol::One(Rc::clone(&activity)));
     let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
     let service = service_fn({
@@ -231,7 +234,7 @@ where
     .await
 }
 
-async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: SocketAddr, activity: Rc<Activity>) {
+async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, activity: Rc<Activity>) {
     let client = Client::new(Rc::clone(&worker), door, peer, Protocol::Two(Rc::clone(&activity)));
     let service = service_fn(move |request| client.call(request));
     let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });

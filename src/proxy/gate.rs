@@ -45,19 +45,35 @@ impl Gate {
 
     /// A place for a connection from `address`, if there is one.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = Some(address.to_canonical()).filter(|address| !address.is_loopback());
-        if let Some(address) = address {
-            let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-            let open = by_address.entry(address).or_insert(0);
-            if *open >= self.max_connections_per_ip {
-                return None;
-            }
-            *open += 1;
+        let address = counted(address);
+        if address.is_some_and(|address| !self.count(address)) {
+            return None;
         }
         let place = Place { gate: Arc::clone(self), address };
         // Counted before it is compared, so that two workers cannot both take the last place.
         let open = self.connections.fetch_add(1, Ordering::Relaxed);
         (open < self.max_connections).then_some(place)
+    }
+
+    /// Counts for this address from now on; `false` if it has no more room, and the place is to be given back.
+    fn count(&self, address: IpAddr) -> bool {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = by_address.entry(address).or_insert(0);
+        let room = *open < self.max_connections_per_ip;
+        if room {
+            *open += 1;
+        }
+        room
+    }
+
+    fn uncount(&self, address: IpAddr) {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = by_address.get_mut(&address) {
+            *open -= 1;
+            if *open == 0 {
+                by_address.remove(&address);
+            }
+        }
     }
 
     /// A place for a tunnel, if there is one. Taken before the upstream is asked, so that a tunnel that it grants has
@@ -70,17 +86,27 @@ impl Gate {
     }
 }
 
+impl Place {
+    /// Counts the connection for `client` instead, for whom it turns out to be. Whether there is room for it.
+    pub(super) fn is_for(&mut self, client: IpAddr) -> bool {
+        if let Some(peer) = self.address.take() {
+            self.gate.uncount(peer);
+        }
+        self.address = counted(client).filter(|client| self.gate.count(*client));
+        self.address.is_some() == counted(client).is_some()
+    }
+}
+
+/// The address that a connection is counted by: none for loopback.
+fn counted(address: IpAddr) -> Option<IpAddr> {
+    Some(address.to_canonical()).filter(|address| !address.is_loopback())
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.gate.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
-            let mut by_address = self.gate.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(open) = by_address.get_mut(&address) {
-                *open -= 1;
-                if *open == 0 {
-                    by_address.remove(&address);
-                }
-            }
+            self.gate.uncount(address);
         }
     }
 }
@@ -125,6 +151,21 @@ mod tests {
         let _fourth = gate.enter(local).unwrap();
         assert!(gate.enter(local).is_none(), "three connections are the limit for all");
         assert!(gate.enter("192.0.2.2".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn who_is_spoken_for_is_counted_and_not_who_speaks() {
+        let gate = gate();
+        let [proxy, guest]: [IpAddr; 2] = ["192.0.2.9", "192.0.2.1"].map(|address| address.parse().unwrap());
+        let mut first = gate.enter(proxy).unwrap();
+        assert!(first.is_for(guest));
+        let mut second = gate.enter("127.0.0.1".parse().unwrap()).unwrap();
+        assert!(second.is_for(guest));
+        let mut third = gate.enter(proxy).unwrap();
+        assert!(!third.is_for(guest), "two are the limit for each");
+        drop((first, third));
+        assert!(second.is_for("::1".parse().unwrap()));
+        assert!(gate.by_address.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod link;
 mod listen;
 mod now;
 mod pool;
+mod preface;
 mod respond;
 mod service;
 mod steer;

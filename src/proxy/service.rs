@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::future::Future;
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,14 +40,23 @@ const SAMPLE: u64 = 100;
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
     pub(super) door: Rc<Door>,
-    address: IpAddr,
-    /// The address as a field value.
+    peer: IpAddr,
+    /// Its address as a field value.
     pub(super) name: HeaderValue,
     /// What it says about its own client is believed.
     pub(super) trusted: bool,
     pub(super) protocol: Protocol,
     /// The upstream's side of the tunnel that the connection becomes after a 101, and the tunnel's place.
     pub(super) tunnel: RefCell<Option<(Side, TunnelPlace)>>,
+}
+
+/// Who a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// As the socket shows it: what is believed of it hangs on this.
+    pub(super) address: IpAddr,
+    /// For whom it speaks, itself as a rule: what is told and counted of it.
+    pub(super) client: IpAddr,
 }
 
 /// What becomes of a request.
@@ -70,12 +79,11 @@ pub(super) enum Protocol {
 
 impl Client {
     /// A connection from `peer` that came in by `door`.
-    pub(super) fn new(worker: Rc<Worker>, door: Rc<Door>, peer: SocketAddr, protocol: Protocol) -> Rc<Self> {
-        let address = peer.ip().to_canonical();
+    pub(super) fn new(worker: Rc<Worker>, door: Rc<Door>, peer: Peer, protocol: Protocol) -> Rc<Self> {
         Rc::new(Self {
-            address,
-            name: headers::address(address),
-            trusted: worker.trusts(address),
+            peer: peer.address,
+            name: headers::address(peer.client),
+            trusted: worker.trusts(peer.address),
             worker,
             door,
             protocol,
@@ -142,7 +150,7 @@ impl Client {
             Err(refusal) => return Decision::Answer(respond::refusal(refusal)),
         };
         let path = request.uri().path();
-        let exempt = path.starts_with(CHALLENGE_PREFIX) || self.address.is_loopback();
+        let exempt = path.starts_with(CHALLENGE_PREFIX) || self.peer.is_loopback();
         if self.door.redirect && !exempt {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
             if let Some(response) = host.as_ref().and_then(|host| respond::redirect(host, target)) {

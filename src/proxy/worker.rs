@@ -22,6 +22,7 @@ use super::connect::Connector;
 use super::connection;
 use super::gate::Gate;
 use super::pool::Pool;
+use super::preface::Complaints;
 use super::service::AccessSampler;
 use crate::config::{AccessLog, Limits, Network, Upstream};
 use crate::shared::challenges::Lookup;
@@ -62,6 +63,7 @@ pub(super) struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) gate: Arc<Gate>,
     pub(super) spare: Spare,
+    pub(super) complaints: Complaints,
     pub(super) http: connection::Protocols,
     trusted_proxies: Vec<Network>,
     roster: Roster,
@@ -139,6 +141,7 @@ impl Worker {
             counters: plan.counters,
             gate: plan.gate,
             spare: Spare::default(),
+            complaints: Complaints::default(),
             trusted_proxies: plan.trusted_proxies,
             roster: Roster::default(),
         }

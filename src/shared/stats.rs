@@ -19,6 +19,8 @@ pub struct Counters {
     pub accept_errors: Counter,
     /// TLS handshakes that failed.
     pub handshake_errors: Counter,
+    /// PROXY headers that were none.
+    pub preface_errors: Counter,
     /// Requests for which the upstream gave no usable answer.
     pub upstream_errors: Counter,
     /// Gauge: connections open now.

@@ -16,6 +16,7 @@ mod forwarding;
 mod https;
 mod kills;
 mod limits;
+mod loopback;
 mod peers;
 mod ports;
 mod settings;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -43,7 +43,7 @@ pub struct Frame {
 
 /// A connection after its preface.
 #[derive(Debug)]
-pub struct Frames(TlsStream<TcpStream>);
+pub struct Frames<S = TlsStream<TcpStream>>(S);
 
 impl Frames {
     /// Over TLS, with these SETTINGS (identifier, value).
@@ -58,6 +58,13 @@ impl Frames {
             .collect();
         assert!(frames.send(&frame(SETTINGS, 0, 0, &payload)).await);
         frames
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+    /// Over a connection on which the preface has been sent.
+    pub fn resumed(stream: S) -> Self {
+        Self(stream)
     }
 
     /// Sends bytes; `false` when the other side takes no more.

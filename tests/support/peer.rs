@@ -1,6 +1,6 @@
 //! Programs of others that `tests/run` installs, and the scripts of `tests/peers` that use them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -21,6 +21,13 @@ pub fn script(name: &str) -> Command {
     command.arg(root().join("tests/peers").join(name));
     command.env("PYTHONPATH", peers.join("python")).env("NODE_PATH", peers.join("node/node_modules"));
     command
+}
+
+/// A program that `tests/run` built.
+pub fn built(name: &str) -> PathBuf {
+    let program = root().join("target/peers/bin").join(name);
+    assert!(program.exists(), "{name} is missing: tests/run installs it");
+    program
 }
 
 /// Waits for the line of JSON that a server prints when it listens.

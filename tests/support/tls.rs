@@ -78,8 +78,12 @@ pub fn trusting_anybody(alpn: &[&str]) -> ClientConfig {
 
 /// A handshake as whoever dials an IP makes it: no server name, and the address must be in the certificate.
 pub async fn connect(address: SocketAddr, config: &ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
-    let name = ServerName::from(address.ip());
-    let stream = TcpStream::connect(address).await?;
+    over(TcpStream::connect(address).await?, config).await
+}
+
+/// The same over a connection on which something may have been said before.
+pub async fn over(stream: TcpStream, config: &ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::from(stream.peer_addr()?.ip());
     stream.set_nodelay(true)?;
     TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await
 }

@@ -55,6 +55,11 @@ impl Page {
             ("accept_errors_total", "Calls of accept that failed.", stats.sum(|c| &c.accept_errors)),
             ("tls_handshake_errors_total", "TLS handshakes that failed.", stats.sum(|c| &c.handshake_errors)),
             (
+                "proxy_header_errors_total",
+                "Connections closed for a malformed PROXY header.",
+                stats.sum(|c| &c.preface_errors),
+            ),
+            (
                 "upstream_errors_total",
                 "Requests to which an upstream gave no usable answer.",
                 stats.sum(|c| &c.upstream_errors),

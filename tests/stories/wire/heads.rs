@@ -137,7 +137,7 @@ fn versions() -> Vec<Row> {
         unreadable("HTTP/0.9 without one", "GET /\r\n"),
         unreadable("a version in small letters", "GET / http/1.1\r\nHost: h\r\n\r\n"),
         unreadable("a version with a longer number", "GET / HTTP/1.10\r\nHost: h\r\n\r\n"),
-        unreadable("the beginning of HTTP/2, and no more of it", "PRI * HTTP/2.0\r\n\r\n"),
+        unreadable("the beginning of HTTP/2, and then something else", "PRI * HTTP/2.0\r\n\r\nSN"),
         row(
             "HTTP/1.0 ends after one request",
             [
