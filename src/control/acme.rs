@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeType, Identifier,
-    NewOrder, Order, OrderStatus,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeStatus, ChallengeType,
+    Identifier, NewOrder, Order, OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use tokio::time::Instant;
@@ -235,7 +235,9 @@ impl Session<'_> {
                 Challenge::Http01 => self.token(ip, &challenge).await?,
                 Challenge::TlsAlpn01 => self.certificate(ip, &challenge).await?,
             });
-            self.ask(async || challenge.set_ready().await).await?;
+            if challenge.status == ChallengeStatus::Pending {
+                self.ask(async || challenge.set_ready().await).await?; // else an earlier try said so already
+            }
             self.job.board.step(Stage::ValidationRequested, ip.to_string());
         }
         Ok(published)
