@@ -5,6 +5,8 @@
 //! the languages' files: the compiler names those that are missing.
 
 mod en;
+pub mod outbox;
+pub mod split;
 pub mod text;
 mod zh_cn;
 
