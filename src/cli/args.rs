@@ -32,6 +32,12 @@ pub(super) enum Command {
     Renew(Renew),
     /// Examine the machine: who has the ports, whether panel, CA and store are well, and what to do
     Doctor(Doctor),
+    /// Try out how alerts arrive
+    Alert {
+        /// What to do
+        #[command(subcommand)]
+        what: Alert,
+    },
     /// Print a completion script
     Completions {
         /// The shell to complete for
@@ -39,6 +45,13 @@ pub(super) enum Command {
     },
     /// Print the manual page, in roff
     Man,
+}
+
+/// `doorman alert`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Alert {
+    /// Send one test message through every configured channel, and say what came of each
+    Test(Daemon),
 }
 
 /// Where the configuration is.

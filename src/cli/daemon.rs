@@ -62,6 +62,14 @@ pub(super) enum AskError {
     },
 }
 
+impl AskError {
+    /// Whether nothing listens there: no daemon runs.
+    pub(super) fn nobody_there(&self) -> bool {
+        let gone = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        matches!(self, Self::Connect { source, .. } if gone.contains(&source.kind()))
+    }
+}
+
 impl<'a> Daemon<'a> {
     /// Nothing is connected yet.
     pub(super) fn new(admin: &'a Admin) -> Result<Self, Failure> {
@@ -108,6 +116,11 @@ impl<'a> Daemon<'a> {
         self.runtime
             .block_on(async { tokio::time::timeout(LIMIT, asked).await })
             .unwrap_or(Err(AskError::TimedOut { place }))
+    }
+
+    /// Does something that waits, beside no daemon.
+    pub(super) fn alone<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::task::LocalSet::new().block_on(&self.runtime, work)
     }
 
     /// Waits, for those who ask again and again.

@@ -1,5 +1,6 @@
 //! The commands: one file each, with what it prints and returns.
 
+mod alert;
 mod args;
 mod check;
 mod daemon;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command};
+use self::args::{Alert, Cli, Command};
 
 /// Runs the command line of this process, and says how it ended.
 #[must_use]
@@ -49,6 +50,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Check(file) => check::run(file.config.as_deref(), &mut out),
         Command::Status(args) => status::run(&args.daemon.locate()?, args.json, &mut out),
         Command::Renew(args) => renew::run(&args.daemon.locate()?, args.force, &mut out),
+        Command::Alert { what: Alert::Test(daemon) } => alert::test(&daemon, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "doorman", &mut out);
             Ok(())

@@ -80,6 +80,15 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
         row(&mut table, "inbound", &format!("{place} {serves}{detail}"));
     }
     optional(&mut table, "Xray", &status["xray_note"]);
+    for channel in list(&status["alerts"]["channels"]) {
+        if let Some(error) = channel["last_error"].as_str() {
+            row(
+                &mut table,
+                "alerts",
+                &format!("{} waiting for {}: {error}", channel["pending"], text(&channel["channel"])),
+            );
+        }
+    }
     optional(&mut table, "local CA", &status["local_ca_sha256"]);
     let since = moment(&status["started_at"], now).unwrap_or_default();
     let version = text(&status["version"]);

@@ -33,6 +33,7 @@ use self::socket::{Listener, Stream};
 use super::Context;
 use super::board::Board;
 use super::driver::{Answer, Ask};
+use super::notify::Notifier;
 use super::when;
 use crate::policy::lifecycle::{Accepted, Insistence, Refusal};
 use crate::shared::clock;
@@ -62,9 +63,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 type Body = Full<Bytes>;
 
 /// Serves until it is dropped; a socket that cannot be bound is tried again and again.
-pub(crate) async fn serve(context: &Rc<Context>, board: &Rc<Board>, asks: mpsc::Sender<Ask>) {
+pub(crate) async fn serve(
+    context: &Rc<Context>,
+    board: &Rc<Board>,
+    notifier: &Rc<Notifier>,
+    asks: mpsc::Sender<Ask>,
+) {
     let listener = bind(context).await;
-    let admin = Rc::new(Admin { context: Rc::clone(context), board: Rc::clone(board), asks });
+    let admin = Rc::new(Admin {
+        context: Rc::clone(context),
+        board: Rc::clone(board),
+        notifier: Rc::clone(notifier),
+        asks,
+    });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -113,6 +124,7 @@ async fn bind(context: &Context) -> Listener {
 struct Admin {
     context: Rc<Context>,
     board: Rc<Board>,
+    notifier: Rc<Notifier>,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -162,8 +174,9 @@ impl Admin {
             }
             "/" if reads => page_answer(&self.status()),
             "/renew" if method == Method::POST => self.renew(request.uri().query()).await,
+            "/alert/test" if method == Method::POST => self.alert_test().await,
             "/status" | "/live" | "/ready" | "/metrics" | "/" => other_method("GET, HEAD"),
-            "/renew" => other_method("POST"),
+            "/renew" | "/alert/test" => other_method("POST"),
             _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "there is no such page" })),
         }
     }
@@ -206,6 +219,11 @@ impl Admin {
                 json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": error }))
             }
         }
+    }
+
+    /// One try for each channel; it has a limit of its own.
+    async fn alert_test(&self) -> Response<Body> {
+        json_answer(StatusCode::OK, &json!({ "channels": self.notifier.test().await }))
     }
 
     fn accepted(&self, how: Accepted) -> Response<Body> {

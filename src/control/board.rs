@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use super::pair::Facts;
 use super::{when, xray};
+use crate::policy::alert::outbox::Channel;
 use crate::policy::lifecycle::Lifecycle;
 use crate::shared::clock;
 
@@ -35,6 +36,8 @@ pub(crate) struct Notes {
     pub(crate) xray_note: Option<String>,
     /// What is wrong besides the renewal, each until it is mended.
     pub(crate) troubles: BTreeMap<Trouble, String>,
+    /// How each channel for alerts does, in the order of the configuration.
+    pub(crate) channels: Vec<Told>,
     /// Renewals that ended well since the start.
     pub(crate) renewals: u64,
     /// Renewals that did not.
@@ -51,6 +54,26 @@ pub(crate) enum Trouble {
     Export,
     /// The fixed pair of `[https]` cannot be used.
     FixedPair,
+}
+
+/// How a channel for alerts does.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Told {
+    /// Which one: `telegram` with the chat's number, or `webhook`.
+    #[serde(serialize_with = "in_words")]
+    pub(crate) channel: Channel,
+    /// Alerts that it has yet to hear.
+    pub(crate) pending: usize,
+    /// Why the last try came to nothing; nothing once one has succeeded.
+    pub(crate) last_error: Option<String>,
+    /// Messages that arrived since the start.
+    pub(crate) sent: u64,
+    /// Tries that came to nothing since the start.
+    pub(crate) failed: u64,
+}
+
+fn in_words<S: Serializer>(channel: &Channel, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(channel)
 }
 
 /// One renewal, step by step.

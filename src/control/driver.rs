@@ -21,10 +21,11 @@ use self::work::{Done, Orders};
 use super::Context;
 use super::board::{Board, Trouble};
 use super::local_ca::LocalCa;
+use super::notify::Notifier;
 use super::pair::Pair;
 use super::store::{Loaded, Role, Store};
 use super::when;
-use crate::policy::alert::{Alert, Kind, Severity};
+use crate::policy::alert::{Alert, Kind, Notice, Severity};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{
     Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
@@ -79,10 +80,12 @@ pub(crate) enum Answer {
 pub(crate) async fn run(
     context: &Rc<Context>,
     board: &Rc<Board>,
+    store: &Store,
+    notifier: &Rc<Notifier>,
     asks: &mut mpsc::Receiver<Ask>,
     installed: watch::Sender<Option<Arc<Pair>>>,
 ) {
-    let mut driver = Driver::start(context, board, installed).await;
+    let mut driver = Driver::start(context, board, store.clone(), notifier, installed).await;
     loop {
         let pause = driver.look().await;
         tokio::select! {
@@ -99,6 +102,7 @@ pub(crate) async fn run(
 struct Driver {
     context: Rc<Context>,
     board: Rc<Board>,
+    notifier: Rc<Notifier>,
     store: Store,
     local_ca: Option<Rc<LocalCa>>,
     orders: Option<Orders>,
@@ -120,11 +124,13 @@ impl Driver {
     async fn start(
         context: &Rc<Context>,
         board: &Rc<Board>,
+        store: Store,
+        notifier: &Rc<Notifier>,
         installed: watch::Sender<Option<Arc<Pair>>>,
     ) -> Self {
-        let store = Store::new(&context.config.store);
         let prepared = store.off_thread(Store::prepare).await;
         board.trouble(Trouble::Store, prepared.err().map(|error| error.to_string()));
+        notifier.open().await;
         let local_ca = served::local_ca(context, board, &store).await.map(Rc::new);
         let loaded = store.off_thread(Store::load).await.unwrap_or_else(|error| {
             error!(%error, "the store could not be read");
@@ -146,6 +152,7 @@ impl Driver {
             fixed: context.config.https.fixed_pair.clone().map(FixedPair::new),
             context: Rc::clone(context),
             board: Rc::clone(board),
+            notifier: Rc::clone(notifier),
             store,
             local_ca,
             managed,
@@ -213,7 +220,7 @@ impl Driver {
     async fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Look => {} // the loop looks after every ask
-            Ask::Tell(alert) => self.alert(alert),
+            Ask::Tell(alert) => self.alert(clock::now(), alert),
             Ask::Rewrite { fingerprint, answer } => {
                 let _ = answer.send(self.rewrite(&fingerprint).await); // nobody may wait any more
             }
@@ -237,7 +244,7 @@ impl Driver {
                 Action::AskRenewalInfo => self.ask_renewal_info(),
                 Action::StandIn => self.wants = Some(stand_in::Want::StandIn),
                 Action::Reinstate => self.wants = Some(stand_in::Want::Reinstate),
-                Action::Tell(alert) => self.alert(alert),
+                Action::Tell(alert) => self.alert(now, alert),
                 Action::Persist => persist = true,
                 Action::Accept(how) => answer = Some(Answer::Accepted(how)),
                 Action::Refuse(why) => answer = Some(Answer::Refused(why)),
@@ -273,19 +280,16 @@ impl Driver {
         }
     }
 
-    fn alert(&self, alert: Alert) {
-        if alert.kind == Kind::Renewed {
-            return; // the log has it already
+    fn alert(&self, now: OffsetDateTime, alert: Alert) {
+        let mut notice = self.board.read_with(|notes| {
+            let lifecycle = notes.lifecycle.as_ref();
+            lifecycle.map_or_else(|| Notice::bare(alert, now), |it| it.notice(now, alert))
+        });
+        if alert.kind == Kind::PortTaken {
+            notice.detail = work::holders(&self.context);
         }
-        let (kind, sentence) = (alert.kind.as_str(), alert.kind.sentence());
-        let last_error =
-            self.board.read_with(|notes| notes.lifecycle.as_ref()?.last_error().map(ToOwned::to_owned));
-        match alert.kind.severity() {
-            Severity::Critical => error!(alert = kind, edge = ?alert.edge, last_error, "{sentence}"),
-            Severity::Error => error!(alert = kind, edge = ?alert.edge, "{sentence}"),
-            Severity::Warning => warn!(alert = kind, edge = ?alert.edge, last_error, "{sentence}"),
-            Severity::Info => info!(alert = kind, "{sentence}"),
-        }
+        log_alert(&notice);
+        self.notifier.put(notice);
     }
 
     fn install(&mut self, pair: Arc<Pair>) {
@@ -376,6 +380,21 @@ impl Driver {
         let ports = work::ports(&self.context);
         debug!(?ports, "ports");
         ports
+    }
+}
+
+fn log_alert(notice: &Notice) {
+    let (alert, last_error, detail) = (notice.alert, notice.error.as_deref(), notice.detail.as_deref());
+    let (kind, edge, sentence) = (alert.kind.as_str(), alert.edge, alert.kind.sentence());
+    if alert.kind == Kind::Renewed {
+        return; // the log has it already
+    }
+    match alert.kind.severity() {
+        Severity::Critical | Severity::Error => {
+            error!(alert = kind, ?edge, last_error, detail, "{sentence}");
+        }
+        Severity::Warning => warn!(alert = kind, ?edge, last_error, detail, "{sentence}"),
+        Severity::Info => info!(alert = kind, "{sentence}"),
     }
 }
 

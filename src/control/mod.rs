@@ -8,6 +8,7 @@ mod board;
 mod chain;
 mod driver;
 mod local_ca;
+pub(crate) mod notify;
 mod observe;
 mod pair;
 mod store;
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use self::board::Board;
+use self::notify::Notifier;
+use self::store::Store;
 use crate::config::Config;
 use crate::shared::challenges;
 use crate::shared::listeners::Listeners;
@@ -54,7 +57,8 @@ const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
 /// For file operations that are under way when the daemon ends.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// File operations take turns; a second thread is for names that are looked up. When a disk hangs the rest queues.
+/// File operations take turns; a second thread is for names that the CA's client looks up, a third for those that alerts
+/// go to. When a disk hangs the rest queues.
 const FILE_THREADS: usize = 4;
 
 /// Requests of the admin interface that wait for the driver.
@@ -166,13 +170,17 @@ fn live(context: &Rc<Context>) -> io::Result<()> {
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let board = Rc::new(Board::default());
+        let store = Store::new(&context.config.store); // one for all: it has one worker at a time
+        let notifier = Notifier::new(&context.config, &board, &store);
         let (asks, mut asked) = mpsc::channel(MOST_ASKS);
         let (installed, in_the_files) = watch::channel(None);
+        let own_asks = asks.clone();
         tokio::select! {
             () = context.shutdown.cancelled() => {}
-            () = driver::run(context, &board, &mut asked, installed) => {}
+            () = driver::run(context, &board, &store, &notifier, &mut asked, installed) => {}
             () = xray::run(context, &board, in_the_files, asks.clone()) => {}
-            () = admin::serve(context, &board, asks) => {}
+            () = admin::serve(context, &board, &notifier, asks) => {}
+            () = notifier.run(&context.config, &own_asks) => {}
         }
     });
     drop(tasks); // orders in flight end here, and withdraw their tokens

@@ -3,7 +3,7 @@
 //! ```text
 //! live -> versions/000042        replaced by one rename
 //! versions/000042/               fullchain.pem, privkey.pem, origin.json
-//! account.json pending.json state.json ca/
+//! account.json pending.json state.json outbox.json ca/
 //! ```
 //! A version is written under another name, synced, and renamed; so whoever looks sees a complete pair or the one
 //! before, and a kill at any moment leaves at most a leftover that the next start sweeps.
@@ -35,6 +35,7 @@ pub(crate) use self::xray::{Changed, XrayJournal};
 use super::chain::Chain;
 use super::pair::Pair;
 use crate::config;
+use crate::policy::alert::outbox::Outbox;
 use crate::policy::lifecycle::Memory;
 
 /// Versions kept: more than a month of renewals at half of 160 h would leave, for a reader that resolved `live` long ago
@@ -206,6 +207,16 @@ impl Store {
     /// Writes the lifecycle's memory down.
     pub(crate) fn save_memory(&self, memory: &Memory) -> Result<(), StoreError> {
         self.save_json("state.json", memory)
+    }
+
+    /// The alerts that have yet to be delivered; a file that cannot be read as such is put aside.
+    pub(crate) fn outbox(&self) -> Result<Outbox, StoreError> {
+        Ok(self.read_json(&self.dir.join("outbox.json"))?.unwrap_or_default())
+    }
+
+    /// Writes them down.
+    pub(crate) fn save_outbox(&self, outbox: &Outbox) -> Result<(), StoreError> {
+        self.save_json("outbox.json", outbox)
     }
 
     /// The account at this directory.

@@ -6,6 +6,7 @@
 
 mod en;
 pub mod outbox;
+pub mod reply;
 pub mod split;
 pub mod text;
 mod zh_cn;
@@ -338,6 +339,19 @@ impl Kind {
             Self::Critical => situation.worth == Worth::Critical,
             Self::Expired => situation.worth == Worth::Expired,
             Self::XrayStale | Self::Recovered | Self::Renewed => false, // Xray is not part of the situation
+        }
+    }
+}
+
+impl Severity {
+    /// As a webhook's JSON spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
         }
     }
 }

@@ -5,7 +5,6 @@ mod door;
 mod field;
 mod ip_cert;
 mod keys;
-mod not_yet;
 mod notify;
 mod report;
 mod secret;
@@ -101,7 +100,6 @@ impl<'a> Sections<'a> {
         let config =
             Config { http, https, panel: panel?, forwards, ip_cert, xray, telegram, webhook, admin, store };
         across::oddities(&config, self);
-        not_yet::warn(&config, self);
         Some(config)
     }
 }

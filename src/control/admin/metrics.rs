@@ -6,8 +6,10 @@ use http::header::HeaderValue;
 use time::OffsetDateTime;
 
 use super::status::Status;
+use crate::control::board::Told;
 use crate::control::xray::Serves;
 use crate::control::{Context, restarts};
+use crate::policy::alert::outbox::Channel;
 use crate::policy::lifecycle::Word;
 use crate::shared::listeners::{Kind, State};
 
@@ -26,8 +28,12 @@ pub(super) fn text(context: &Context, status: &Status) -> String {
     page.listeners(status);
     page.certificate(status);
     page.xray(status);
+    page.alerts(status);
     page.0
 }
+
+/// A metric of the channels: its name, kind and help, and what it counts.
+type Of<'a> = (&'a str, &'a str, &'a str, fn(&Told) -> u64);
 
 struct Page(String);
 
@@ -87,6 +93,28 @@ impl Page {
             };
             let up = u64::from(listener.state == State::Listening);
             self.sample("doorman_listener_up", &[("address", &address), ("kind", kind)], up);
+        }
+    }
+
+    /// One sample a kind of channel: how many chats there are is nobody's business.
+    fn alerts(&mut self, status: &Status) {
+        let sum = |webhook: bool, count: fn(&Told) -> u64| -> u64 {
+            let of_this_kind = |told: &&Told| (told.channel == Channel::Webhook) == webhook;
+            status.alerts.channels.iter().filter(of_this_kind).map(count).sum()
+        };
+        let all: [Of<'_>; 3] = [
+            ("alerts_pending", "gauge", "Alerts that have yet to be delivered.", |told| told.pending as u64),
+            ("alerts_sent_total", "counter", "Messages delivered since the start.", |told| told.sent),
+            ("alert_delivery_failures_total", "counter", "Deliveries that failed since the start.", |told| {
+                told.failed
+            }),
+        ];
+        for (name, kind, help, count) in all {
+            let name = format!("doorman_{name}");
+            self.head(&name, kind, help);
+            for (channel, webhook) in [("telegram", false), ("webhook", true)] {
+                self.sample(&name, &[("channel", channel)], sum(webhook, count));
+            }
         }
     }
 

@@ -165,6 +165,7 @@ mod tests {
             xray: Vec::new(),
             xray_note: None,
             renewal: None,
+            alerts: crate::control::admin::status::Alerts { pending: 0, channels: Vec::new() },
             troubles: Vec::new(),
             renewals: 0,
             failed_renewals: 1,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::control::Context;
-use crate::control::board::{Board, Notes, Renewal, Trouble};
+use crate::control::board::{Board, Notes, Renewal, Told, Trouble};
 use crate::control::pair::Facts;
 use crate::control::when;
 use crate::control::xray::{Entry, Serves};
@@ -33,12 +33,21 @@ pub(super) struct Status {
     pub(super) xray_note: Option<String>,
     pub(super) renewal: Option<Renewal>,
     pub(super) troubles: Vec<Said>,
+    pub(super) alerts: Alerts,
     #[serde(skip)]
     pub(super) renewals: u64,
     #[serde(skip)]
     pub(super) failed_renewals: u64,
     #[serde(skip)]
     pub(super) now: OffsetDateTime,
+}
+
+/// What has yet to be told, and to whom.
+#[derive(Debug, Serialize)]
+pub(super) struct Alerts {
+    /// Alerts that some channel has yet to hear.
+    pub(super) pending: usize,
+    pub(super) channels: Vec<Told>,
 }
 
 /// Something that is wrong besides the renewal.
@@ -76,6 +85,10 @@ impl Status {
                 .iter()
                 .map(|(what, detail)| Said { what: *what, detail: detail.clone() })
                 .collect(),
+            alerts: Alerts {
+                pending: notes.channels.iter().map(|told| told.pending).max().unwrap_or(0),
+                channels: notes.channels.clone(),
+            },
             renewals: notes.renewals,
             failed_renewals: notes.failures,
             now,

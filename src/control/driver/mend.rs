@@ -9,7 +9,13 @@ impl Driver {
     pub(super) async fn persist(&self) {
         let memory = self.board.read_with(|notes| notes.lifecycle.as_ref().map(Lifecycle::memory));
         let Some(memory) = memory else { return };
-        let saved = self.store.off_thread(move |store| store.save_memory(&memory)).await;
+        let keeping = self.notifier.keeping();
+        let save = move |store: &Store| {
+            // The alerts first: what is killed in between is told twice, rather than never.
+            keeping.map_or(Ok(()), |keeping| keeping(store))?;
+            store.save_memory(&memory)
+        };
+        let saved = self.store.off_thread(save).await;
         self.board.trouble(Trouble::Store, saved.err().map(|error| error.to_string()));
     }
 

@@ -232,6 +232,26 @@ fn reachable(ips: &[IpAddr], listeners: &[Listener]) -> Ports {
     Ports::new(http, way(ips, listeners, is_a_way_of_tls))
 }
 
+/// Who has the ports that are not ours, for people.
+pub(super) fn holders(context: &Context) -> Option<String> {
+    let listeners = context.listeners.load();
+    let taken = listeners.iter().filter(|it| it.kind == Kind::Http && it.state == State::Waiting);
+    let told: Vec<_> = taken.map(in_words).collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// A listener and who has it: `0.0.0.0:80: nginx, pid 42, nginx.service`.
+fn in_words(listener: &Listener) -> String {
+    let known = listener.holder.as_ref().map(|holder| {
+        let pid = holder.pid.map(|pid| format!("pid {pid}"));
+        [holder.program.clone(), pid, holder.unit.clone()].into_iter().flatten().collect::<Vec<_>>()
+    });
+    match known.filter(|known| !known.is_empty()) {
+        Some(known) => format!("{}: {}", listener.address, known.join(", ")),
+        None => listener.address.to_string(),
+    }
+}
+
 /// A listener in the family of each address must be ours; where none of that family is configured something before us
 /// translates, as a container's proxy does, and any listener will do.
 fn way(ips: &[IpAddr], listeners: &[Listener], is: fn(&Listener) -> bool) -> Option<()> {

@@ -1,8 +1,10 @@
 //! English.
 
 use super::Kind;
+use super::reply::Said;
 use super::text::{Doing, Lasts, Span, Words};
 use crate::policy::failure::Class;
+use crate::policy::lifecycle::Word;
 
 pub(super) const WORDS: Words = Words {
     tag: "en",
@@ -22,6 +24,21 @@ pub(super) const WORDS: Words = Words {
         1 => "1 older alert could not be sent and was dropped.".to_owned(),
         count => format!("{count} older alerts could not be sent and were dropped."),
     },
+    state: |word| match word {
+        Word::Valid => "valid: all is well",
+        Word::Renewing => "renewing: a new certificate is being fetched",
+        Word::Failed => "failed: the last try failed, the next one will come",
+        Word::Critical => "critical: the certificate is about to expire",
+        Word::Expired => "expired: the certificate has expired",
+        Word::Disabled => "disabled: no certificate is wanted",
+    },
+    next: |at| format!("The next try is at {at}."),
+    pending: |count| match count {
+        1 => "1 alert has yet to be delivered.".to_owned(),
+        count => format!("{count} alerts have yet to be delivered."),
+    },
+    renewal,
+    no_doctor: "This version has no doctor. /status says how things are.",
     test: (
         "This is a test of doorman",
         "Nothing is wrong. Somebody ran “doorman alert test”; alerts will arrive here like this.",
@@ -106,6 +123,22 @@ fn doing(doing: Doing<'_>) -> String {
         }
     }
     text
+}
+
+fn renewal(said: Said<'_>) -> String {
+    match said {
+        Said::Began => "A renewal has begun. /status says what comes of it.".to_owned(),
+        Said::Joined => "A renewal is under way already.".to_owned(),
+        Said::BackOff(at) => format!("Not now: the last try failed. The next one is at {at}."),
+        Said::Budget(at) => format!("Not now: the CA allows no more failed validations before {at}."),
+        Said::Governor(at) => {
+            format!("Not now: four certificates were issued lately. One more from {at} on.")
+        }
+        Said::Refused(at) => format!("Not now: the CA refuses the configuration. It is asked again at {at}."),
+        Said::Port => "Not now: another program has port 80.".to_owned(),
+        Said::Disabled => "There is no certificate to renew.".to_owned(),
+        Said::Busy => "doorman is busy; ask again in a moment.".to_owned(),
+    }
 }
 
 fn remedy(kind: Kind, class: Option<Class>) -> &'static str {

@@ -331,7 +331,9 @@ mod tests {
     fn outbox(count: u32) -> Outbox {
         let mut outbox = Outbox::default();
         outbox.configure(&[A, B]);
-        (1..=count).for_each(|number| drop(outbox.put(NOW, notice(number))));
+        for number in 1..=count {
+            outbox.put(NOW, notice(number));
+        }
         outbox
     }
 

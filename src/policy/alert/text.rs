@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use time::{OffsetDateTime, UtcOffset};
 
+use super::reply::Said;
 use super::{Edge, Kind, Notice, Severity, en, zh_cn};
 use crate::config::Language;
 use crate::policy::failure::Class;
+use crate::policy::lifecycle::Word;
 
 /// What is sent later than this after it became so says how late it is.
 const LATE: Duration = Duration::from_secs(5 * 60);
@@ -53,6 +55,16 @@ pub(super) struct Words {
     pub(super) late: fn(&str, &str) -> String,
     /// So many older ones were dropped.
     pub(super) dropped: fn(u32) -> String,
+    /// The state, for `/status`.
+    pub(super) state: fn(Word) -> &'static str,
+    /// When the next try is.
+    pub(super) next: fn(&str) -> String,
+    /// So many have yet to be delivered.
+    pub(super) pending: fn(usize) -> String,
+    /// What came of `/renew`.
+    pub(super) renewal: fn(Said<'_>) -> String,
+    /// Of `/doctor`, which this version does not have.
+    pub(super) no_doctor: &'static str,
     /// Of `doorman alert test`: the headline, and a sentence.
     pub(super) test: (&'static str, &'static str),
 }
@@ -87,9 +99,9 @@ pub(super) struct Span {
 }
 
 /// A text in the making: a headline, and lines that each begin with an emoji.
-struct Text {
-    headline: String,
-    lines: Vec<String>,
+pub(super) struct Text {
+    pub(super) headline: String,
+    pub(super) lines: Vec<String>,
 }
 
 impl Notice {
@@ -181,7 +193,7 @@ pub fn how_long(not_after: Option<OffsetDateTime>, language: Language, now: Offs
     lasts(not_after, now, words(language))
 }
 
-fn words(language: Language) -> &'static Words {
+pub(super) fn words(language: Language) -> &'static Words {
     match language {
         Language::Chinese => &zh_cn::WORDS,
         Language::English => &en::WORDS,
@@ -195,7 +207,7 @@ fn test(place: &Place, words: &Words) -> Text {
     Text { headline: format!("🔔 {headline}"), lines }
 }
 
-fn place_lines(place: &Place, words: &Words) -> Vec<String> {
+pub(super) fn place_lines(place: &Place, words: &Words) -> Vec<String> {
     let mut lines = vec![format!("{}{}", words.host, place.host)];
     if !place.addresses.is_empty() {
         lines.push(format!("{}{}", words.addresses, place.addresses.join(", ")));
@@ -217,7 +229,7 @@ fn lasts(not_after: Option<OffsetDateTime>, now: OffsetDateTime, words: &Words) 
 }
 
 /// Minutes are enough for people, and UTC is what the log says.
-fn moment(at: OffsetDateTime) -> String {
+pub(super) fn moment(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
 }
@@ -239,7 +251,7 @@ impl Span {
 }
 
 impl Text {
-    fn html(&self) -> String {
+    pub(super) fn html(&self) -> String {
         self.written(|headline| format!("<b>{}</b>", escaped(headline)), escaped)
     }
 

@@ -1,8 +1,10 @@
 //! Simplified Chinese.
 
 use super::Kind;
+use super::reply::Said;
 use super::text::{Doing, Lasts, Span, Words};
 use crate::policy::failure::Class;
+use crate::policy::lifecycle::Word;
 
 pub(super) const WORDS: Words = Words {
     tag: "zh-CN",
@@ -19,6 +21,18 @@ pub(super) const WORDS: Words = Words {
     more: |kind| format!("详细说明：docs/runbook.md 中的 {} 一节", kind.as_str()),
     late: |age, at| format!("本消息迟到了 {age}，因为之前无法发出。产生时间：{at}。"),
     dropped: |count| format!("另有 {count} 条更早的告警始终无法发出，已被丢弃。"),
+    state: |word| match word {
+        Word::Valid => "有效：一切正常",
+        Word::Renewing => "续期中：正在获取新证书",
+        Word::Failed => "失败：上次尝试失败，稍后会重试",
+        Word::Critical => "告急：证书即将过期",
+        Word::Expired => "已过期：证书已过期",
+        Word::Disabled => "未启用：没有配置证书",
+    },
+    next: |at| format!("下次尝试时间：{at}。"),
+    pending: |count| format!("还有 {count} 条告警等待发送。"),
+    renewal,
+    no_doctor: "此版本还没有 doctor。可用 /status 查看状态。",
     test: ("这是 doorman 的测试消息", "一切正常。有人运行了“doorman alert test”，今后的告警会这样送到这里。"),
 };
 
@@ -105,6 +119,20 @@ fn doing(doing: Doing<'_>) -> String {
         }
     }
     text
+}
+
+fn renewal(said: Said<'_>) -> String {
+    match said {
+        Said::Began => "续期已开始。可用 /status 查看结果。".to_owned(),
+        Said::Joined => "续期正在进行中。".to_owned(),
+        Said::BackOff(at) => format!("现在不行：上次尝试失败，下次尝试时间为 {at}。"),
+        Said::Budget(at) => format!("现在不行：在 {at} 之前，CA 不再允许验证失败。"),
+        Said::Governor(at) => format!("现在不行：近期已签发四张证书，{at} 起才能再签发。"),
+        Said::Refused(at) => format!("现在不行：CA 拒绝了当前配置，将于 {at} 再次询问。"),
+        Said::Port => "现在不行：80 端口被其他程序占用。".to_owned(),
+        Said::Disabled => "没有需要续期的证书。".to_owned(),
+        Said::Busy => "doorman 正忙，请稍后再试。".to_owned(),
+    }
 }
 
 fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
