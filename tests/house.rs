@@ -148,6 +148,21 @@ fn the_map_shows_only_what_is_there() {
 }
 
 #[test]
+fn messages_are_fetched_in_one_place_only_and_no_webhook_is_touched() {
+    let forbidden = ["get_updates", "set_webhook", "delete_webhook", "set_my_commands", "get_me", "log_out"];
+    let mut fetching = Vec::new();
+    for source in sources("src") {
+        for (number, line) in &source.code {
+            if forbidden.iter().any(|call| mentions(line, call)) {
+                fetching.push(format!("{}:{number}: {}", source.name, line.trim()));
+            }
+        }
+    }
+    let [only] = &fetching[..] else { panic!("{fetching:#?}") };
+    assert!(only.starts_with("src/control/notify/commands.rs:") && only.contains("get_updates"), "{only}");
+}
+
+#[test]
 fn every_alert_has_a_section_in_the_runbook() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let runbook = std::fs::read_to_string(root.join("docs/runbook.md")).unwrap();
