@@ -9,6 +9,7 @@
 mod support;
 
 mod acme;
+mod alerts;
 mod challenges;
 mod commands;
 mod doctor;

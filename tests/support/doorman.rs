@@ -78,6 +78,7 @@ pub struct Doorman {
     /// The process of the moment.
     pub process: Process,
     home: TempDir,
+    store: PathBuf,
 }
 
 impl Doorman {
@@ -109,6 +110,11 @@ impl Doorman {
         doorman
     }
 
+    /// The same, and waits only until it answers `status`.
+    pub async fn start_waiting_with_store(settings: &Settings, store: &Path) -> Self {
+        Self::start_at(TempDir::new().unwrap(), settings, store).await
+    }
+
     /// Starts it by way of another program that becomes it: `prlimit`, `unshare`.
     pub async fn start_by(launcher: &[&str], settings: &Settings) -> Self {
         let doorman = Self::start_waiting_by(launcher, settings).await;
@@ -130,7 +136,7 @@ impl Doorman {
     async fn launch(home: TempDir, settings: &Settings, store: &Path, launcher: &[&str]) -> Self {
         write(home.path(), settings, store);
         let process = run(home.path(), launcher);
-        let doorman = Self { process, home };
+        let doorman = Self { process, home, store: store.to_owned() };
         doorman.answers().await;
         doorman
     }
@@ -145,7 +151,14 @@ impl Doorman {
 
     /// Other settings, from the next start on.
     pub fn change(&self, settings: &Settings) {
-        write(self.home.path(), settings, &self.home.path().join("store"));
+        write(self.home.path(), settings, &self.store);
+    }
+
+    /// The same, and waits only until it answers `status`.
+    pub async fn start_again_waiting(&mut self) {
+        assert!(!self.process.is_running(), "it is still running");
+        self.process = run(self.home.path(), &[]);
+        self.answers().await;
     }
 
     /// Ends it as an administrator does.
@@ -156,7 +169,7 @@ impl Doorman {
 
     /// A file of its store.
     pub fn stored(&self, name: &str) -> PathBuf {
-        self.home.path().join("store").join(name)
+        self.store.join(name)
     }
 
     /// Its configuration file.

@@ -10,6 +10,7 @@ pub mod peer;
 pub mod process;
 pub mod recorder;
 pub mod stall;
+pub mod telegram;
 pub mod tls;
 pub mod upstream;
 pub mod xray;

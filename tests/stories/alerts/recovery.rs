@@ -1,0 +1,54 @@
+//! With a real CA: that all is well again is said, and a success only to those who asked. Needs Pebble.
+
+use super::*;
+use crate::support::pebble::{Pebble, Terms};
+
+/// An order with Pebble takes two or three seconds; a busy machine may need more.
+const ORDER: Duration = Duration::from_secs(30);
+
+fn certified(pebble: &Pebble, telegram: &Telegram, port: u16) -> Settings {
+    telling(telegram.address, &[ALICE]).certificate(pebble, &["127.0.0.1"]).set(
+        "http",
+        "listen",
+        vec![format!("127.0.0.1:{port}")],
+    )
+}
+
+#[tokio::test]
+async fn after_an_alert_it_is_said_once_that_all_is_well_again() {
+    let telegram = Telegram::start().await;
+    let (held, port) = squatter();
+    let pebble = Pebble::start(Terms::quick(port)).await;
+    let mut door = Doorman::start_waiting(&certified(&pebble, &telegram, port)).await;
+    telegram.hears(ALICE, 1, SOON).await;
+
+    drop(held);
+    let heard = telegram.hears(ALICE, 2, ORDER).await;
+    assert!(heard[0].contains("Another program has port 80"), "{}", heard[0]);
+    assert!(heard[1].starts_with("<b>✅ All is well again</b>"), "{}", heard[1]);
+    assert!(heard[1].contains("good for another 6 days 1"), "{}", heard[1]);
+    all_told(&door).await;
+    door.process.kill();
+    door.start_again().await;
+    door.reaches("valid", ORDER).await;
+    assert_eq!(telegram.calls().len(), 2, "and not again after a restart");
+}
+
+#[tokio::test]
+async fn a_success_is_said_only_to_those_who_asked() {
+    let port = free_port();
+    let pebble = Pebble::start(Terms::quick(port)).await;
+    let quiet = Telegram::start().await;
+    let door = Doorman::start(&certified(&pebble, &quiet, port)).await;
+    door.reaches("valid", ORDER).await;
+    assert_eq!(waiting(&door.status().await), 0);
+    drop(door);
+
+    let told = Telegram::start().await;
+    let settings = certified(&pebble, &told, port).set("telegram", "notify_success", true);
+    let door = Doorman::start(&settings).await;
+    let heard = told.hears(ALICE, 1, ORDER).await;
+    assert!(heard[0].starts_with("<b>✅ The certificate was renewed</b>"), "{}", heard[0]);
+    all_told(&door).await;
+    assert_eq!((quiet.calls().len(), told.calls().len()), (0, 1));
+}
