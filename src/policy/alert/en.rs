@@ -38,7 +38,7 @@ pub(super) const WORDS: Words = Words {
         count => format!("{count} alerts have yet to be delivered."),
     },
     renewal,
-    no_doctor: "This version has no doctor. /status says how things are.",
+    no_doctor: "The doctor has to see the machine: run “doorman doctor” there.",
     test: (
         "This is a test of doorman",
         "Nothing is wrong. Somebody ran “doorman alert test”; alerts will arrive here like this.",

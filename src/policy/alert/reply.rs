@@ -93,7 +93,7 @@ pub fn renewal(renewal: Renewal, place: &Place, language: Language) -> String {
     Text { headline: format!("🔁 {}", (words.renewal)(said)), lines: place_lines(place, words) }.html()
 }
 
-/// The answer to `/doctor`, which this version cannot give.
+/// The answer to `/doctor`, which has to be run on the machine itself.
 #[must_use]
 pub fn no_doctor(place: &Place, language: Language) -> String {
     let words = words(language);

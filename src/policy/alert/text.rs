@@ -63,7 +63,7 @@ pub(super) struct Words {
     pub(super) pending: fn(usize) -> String,
     /// What came of `/renew`.
     pub(super) renewal: fn(Said<'_>) -> String,
-    /// Of `/doctor`, which this version does not have.
+    /// Of `/doctor`, which has to be run on the machine itself.
     pub(super) no_doctor: &'static str,
     /// Of `doorman alert test`: the headline, and a sentence.
     pub(super) test: (&'static str, &'static str),

@@ -32,7 +32,7 @@ pub(super) const WORDS: Words = Words {
     next: |at| format!("下次尝试时间：{at}。"),
     pending: |count| format!("还有 {count} 条告警等待发送。"),
     renewal,
-    no_doctor: "此版本还没有 doctor。可用 /status 查看状态。",
+    no_doctor: "doctor 需要在本机检查：请在服务器上运行“doorman doctor”。",
     test: ("这是 doorman 的测试消息", "一切正常。有人运行了“doorman alert test”，今后的告警会这样送到这里。"),
 };
 

@@ -22,7 +22,7 @@ async fn the_configured_chats_are_answered_and_nobody_else() {
     let answers: Vec<_> = to_alice.iter().filter(|text| !text.contains("Another program")).collect();
     assert_eq!(answers.len(), 2, "the old one and the chat are not answered: {to_alice:#?}");
     assert!(answers[0].starts_with("<b>📊 ") && answers[0].contains("\n💻 Host: "), "{}", answers[0]);
-    assert!(answers[1].contains("no doctor"), "{}", answers[1]);
+    assert!(answers[1].contains("“doorman doctor”"), "{}", answers[1]);
     let to_ops = telegram.hears(OPS, 2, SOON).await;
     assert!(to_ops.iter().any(|text| text.contains("Not now: another program has port 80")), "{to_ops:#?}");
     assert_eq!(telegram.heard(STRANGER).len(), 0);
