@@ -5,6 +5,7 @@ mod mend;
 mod rewrite;
 mod served;
 mod stand_in;
+mod tell;
 mod work;
 
 use std::rc::Rc;
@@ -25,7 +26,7 @@ use super::notify::Notifier;
 use super::pair::Pair;
 use super::store::{Loaded, Role, Store};
 use super::when;
-use crate::policy::alert::{Alert, Kind, Notice, Severity};
+use crate::policy::alert::Alert;
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{
     Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
@@ -280,18 +281,6 @@ impl Driver {
         }
     }
 
-    fn alert(&self, now: OffsetDateTime, alert: Alert) {
-        let mut notice = self.board.read_with(|notes| {
-            let lifecycle = notes.lifecycle.as_ref();
-            lifecycle.map_or_else(|| Notice::bare(alert, now), |it| it.notice(now, alert))
-        });
-        if alert.kind == Kind::PortTaken {
-            notice.detail = work::holders(&self.context);
-        }
-        log_alert(&notice);
-        self.notifier.put(notice);
-    }
-
     fn install(&mut self, pair: Arc<Pair>) {
         self.issued = Some(Arc::clone(&pair));
         self.managed = Some(Arc::clone(&pair));
@@ -380,21 +369,6 @@ impl Driver {
         let ports = work::ports(&self.context);
         debug!(?ports, "ports");
         ports
-    }
-}
-
-fn log_alert(notice: &Notice) {
-    let (alert, last_error, detail) = (notice.alert, notice.error.as_deref(), notice.detail.as_deref());
-    let (kind, edge, sentence) = (alert.kind.as_str(), alert.edge, alert.kind.sentence());
-    if alert.kind == Kind::Renewed {
-        return; // the log has it already
-    }
-    match alert.kind.severity() {
-        Severity::Critical | Severity::Error => {
-            error!(alert = kind, ?edge, last_error, detail, "{sentence}");
-        }
-        Severity::Warning => warn!(alert = kind, ?edge, last_error, detail, "{sentence}"),
-        Severity::Info => info!(alert = kind, "{sentence}"),
     }
 }
 

@@ -1,0 +1,36 @@
+//! What the administrator is told: into the log, and to everybody who is configured.
+
+use time::OffsetDateTime;
+use tracing::{error, info, warn};
+
+use super::{Driver, work};
+use crate::policy::alert::{Alert, Kind, Notice, Severity};
+
+impl Driver {
+    pub(super) fn alert(&self, now: OffsetDateTime, alert: Alert) {
+        let mut notice = self.board.read_with(|notes| {
+            let lifecycle = notes.lifecycle.as_ref();
+            lifecycle.map_or_else(|| Notice::bare(alert, now), |it| it.notice(now, alert))
+        });
+        if alert.kind == Kind::PortTaken {
+            notice.detail = work::holders(&self.context);
+        }
+        log_alert(&notice);
+        self.notifier.put(notice);
+    }
+}
+
+fn log_alert(notice: &Notice) {
+    let (alert, last_error, detail) = (notice.alert, notice.error.as_deref(), notice.detail.as_deref());
+    let (kind, edge, sentence) = (alert.kind.as_str(), alert.edge, alert.kind.sentence());
+    if alert.kind == Kind::Renewed {
+        return; // the log has it already
+    }
+    match alert.kind.severity() {
+        Severity::Critical | Severity::Error => {
+            error!(alert = kind, ?edge, last_error, detail, "{sentence}");
+        }
+        Severity::Warning => warn!(alert = kind, ?edge, last_error, detail, "{sentence}"),
+        Severity::Info => info!(alert = kind, "{sentence}"),
+    }
+}
