@@ -7,7 +7,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::now::{self, Instant};
@@ -52,6 +54,10 @@ pub(super) struct Activity {
     unread: Cell<bool>,
     /// Times that everything written so far had left.
     flushes: Cell<u64>,
+    /// It is looked at now and then, whether it is idle.
+    watched: Cell<bool>,
+    /// hyper is asked to let go of it, and must not close it on that occasion.
+    parking: Cell<bool>,
 }
 
 /// A request of an HTTP/2 connection, from its head to the end of its response.
@@ -77,6 +83,8 @@ impl Activity {
             ahead: Cell::new(false),
             unread: Cell::new(false),
             flushes: Cell::new(0),
+            watched: Cell::new(false),
+            parking: Cell::new(false),
         })
     }
 
@@ -97,6 +105,24 @@ impl Activity {
 
     pub(super) fn is_overdue(&self) -> bool {
         self.deadline.get() <= now::now()
+    }
+
+    /// How long it has been waiting for a request, if it is.
+    pub(super) fn idle_time(&self) -> Option<Duration> {
+        let idle = self.phase.get() == Phase::Idle;
+        idle.then(|| now::since(self.deadline.get() - self.limits.idle_timeout))
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.get()
+    }
+
+    pub(super) fn set_watched(&self, watched: bool) {
+        self.watched.set(watched);
+    }
+
+    pub(super) fn set_parking(&self, parking: bool) {
+        self.parking.set(parking);
     }
 
     /// Whether a request is under way.
@@ -132,7 +158,7 @@ impl Activity {
     }
 
     /// The upstream has the whole request, and `limit` for its answer.
-    pub(super) fn request_sent(&self, limit: std::time::Duration) {
+    pub(super) fn request_sent(&self, limit: Duration) {
         if self.phase.get() == Phase::Upload {
             self.enter(Phase::Waiting, limit);
         }
@@ -199,7 +225,8 @@ impl Activity {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Lets the task run that drives the connection.
+    pub(super) fn wake(&self) {
         if let Some(task) = self.task.borrow().as_ref() {
             task.wake_by_ref();
         }
@@ -221,7 +248,7 @@ impl Activity {
         }
     }
 
-    fn enter(&self, phase: Phase, limit: std::time::Duration) {
+    fn enter(&self, phase: Phase, limit: Duration) {
         self.phase.set(phase);
         self.deadline.set(now::now() + limit);
     }
@@ -287,6 +314,8 @@ impl Drop for OpenStream {
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) stream: Stream,
+    /// What was read of it already.
+    pub(super) early: Bytes,
     pub(super) activity: Rc<Activity>,
 }
 
@@ -296,6 +325,12 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(length));
+            self.activity.read_some(length);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         let read = buf.filled().len() - before;
@@ -340,6 +375,9 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.parking.get() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -1,29 +1,31 @@
 //! One client connection, from its first byte to its last.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::tls::{Handshake, Terminator};
+use bytes::Bytes;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
-use tokio::time::sleep_until;
+use tokio::time::{Sleep, sleep_until};
 use tracing::debug;
 
 use super::activity::{Activity, Phase, Watched};
 use super::gate::Place;
 use super::inbound;
 use super::now;
+use super::park::{self, Awake, Counted};
 use super::preface::{self, Next};
 use super::service::{Client, Peer, Protocol};
 use super::stream::{BUFFER_BYTES, Stream};
+use super::tls::{Handshake, Terminator};
 use super::tunnel::{self, Side};
 use super::worker::{Door, Worker};
 use crate::config::Limits;
@@ -78,6 +80,9 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
 }
 
 /// Serves a connection that was just accepted, and keeps its `place` as long.
+///
+/// What this future keeps is what an idle connection costs: everything large is in a box, which is there only while the
+/// client has something to say.
 pub(super) async fn serve(
     worker: Rc<Worker>,
     door: Rc<Door>,
@@ -85,74 +90,96 @@ pub(super) async fn serve(
     peer: SocketAddr,
     mut place: Place,
 ) {
-    let _counted = Counted::new(&worker);
+    let _counted = Counted::new(&worker.counters.connections);
     now::tick();
     let activity = Activity::new(Rc::clone(&worker.limits));
     let _entry = worker.roster().enter(&activity);
     let _ = socket.set_nodelay(true); // a socket that cannot be told so still works
-    // Nothing that costs memory is made before the client has said something.
-    if !has_spoken(&socket, &activity).await {
+    let mut deadline = pin!(sleep_until(activity.deadline()));
+    let mut stream = Stream::Tcp(socket);
+    let parked = &worker.counters.parked;
+    // Of others the first bytes are read at once: to look at them before would be one more system call.
+    let is_looked_at = door.tls.is_some() || preface::may_introduce(&worker, peer.ip());
+    if is_looked_at && !park::has_spoken(&stream, &activity, deadline.as_mut(), parked).await {
         return;
     }
-    let met = preface::meet(&worker, &door, &socket, &activity, peer.ip(), &mut place).await;
-    let Some((peer, next)) = met else { return };
-    let (worker, door) = (Rc::clone(&worker), Rc::clone(&door));
-    match (&Rc::clone(&door).tls, next) {
-        (Some(tls), _) => Box::pin(https(worker, door, tls, socket, peer, activity)).await,
-        (None, Next::Any) => Box::pin(http1(worker, door, Stream::Tcp(socket), peer, activity)).await,
-        (None, Next::Http2) => Box::pin(http2(worker, door, Stream::Tcp(socket), peer, activity)).await,
+    let Some((peer, next)) = preface::meet(&worker, &door, &stream, &activity, peer.ip(), &mut place).await
+    else {
+        return;
+    };
+    let greeted = match (&door.tls, next) {
+        (Some(tls), _) => Box::pin(handshake(&worker, tls, stream)).await,
+        (None, Next::Any) => Some(Greeted::One(stream)),
+        (None, Next::Http2) => Some(Greeted::Two(stream)),
+    };
+    match greeted {
+        Some(Greeted::One(greeted)) => stream = greeted,
+        Some(Greeted::Two(greeted)) => {
+            let (worker, door) = (Rc::clone(&worker), Rc::clone(&door));
+            return Box::pin(http2(worker, door, greeted, peer, activity)).await;
+        }
+        None => return,
+    }
+    let mut early = Bytes::new();
+    loop {
+        if early.is_empty() {
+            match park::first_bytes(&mut stream, &activity, deadline.as_mut(), parked).await {
+                Some(bytes) => early = bytes,
+                None => return park::say_goodbye(stream).await,
+            }
+        }
+        let watched = Watched { stream, early, activity: Rc::clone(&activity) };
+        match Box::pin(http1(&worker, &door, watched, peer, deadline.as_mut())).await {
+            Some(parked) => (stream, early) = parked,
+            None => return,
+        }
     }
 }
 
-/// Waits for the first byte. `false`: the client left or said nothing for too long, or the worker drains.
-async fn has_spoken(socket: &TcpStream, activity: &Rc<Activity>) -> bool {
-    let mut deadline = pin!(sleep_until(activity.deadline()));
-    std::future::poll_fn(|cx| {
-        if activity.is_draining(cx) || deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(false);
-        }
-        socket.poll_read_ready(cx).map(|ready| ready.is_ok())
-    })
-    .await
+/// A connection after its handshake, by what it speaks.
+enum Greeted {
+    One(Stream),
+    Two(Stream),
 }
 
-async fn https(
-    worker: Rc<Worker>,
-    door: Rc<Door>,
-    tls: &Terminator,
-    socket: TcpStream,
-    peer: Peer,
-    activity: Rc<Activity>,
-) {
-    let handshake = tokio::time::timeout(worker.limits.header_timeout, tls.accept(socket));
-    match handshake.await {
-        Ok(Ok(Handshake::Validation)) => {}
+async fn handshake(worker: &Worker, tls: &Terminator, stream: Stream) -> Option<Greeted> {
+    let Stream::Tcp(socket) = stream else { return None };
+    match tokio::time::timeout(worker.limits.header_timeout, tls.accept(socket)).await {
+        Ok(Ok(Handshake::Validation)) => None,
         Ok(Ok(Handshake::Client(stream))) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::TlsServer(stream);
-            if http2 {
-                self::http2(worker, door, stream, peer, activity).await;
-            } else {
-                http1(worker, door, stream, peer, activity).await;
-            }
+            Some(if http2 { Greeted::Two(stream) } else { Greeted::One(stream) })
         }
         Ok(Err(error)) => {
             worker.counters.handshake_errors.increment();
             debug!(%error, "TLS handshake failed");
+            None
         }
-        Err(_) => worker.counters.handshake_errors.increment(),
+        Err(_) => {
+            worker.counters.handshake_errors.increment();
+            None
+        }
     }
 }
 
-async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, activity: Rc<Activity>) {
-    let client = Client::new(Rc::clone(&worker), door, peer, Protocol::One(Rc::clone(&activity)));
-    let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
+/// Speaks HTTP/1 until the connection ends, or has been idle for a moment: then it comes back, with what was read of the
+/// next request.
+async fn http1(
+    worker: &Rc<Worker>,
+    door: &Rc<Door>,
+    watched: Watched,
+    peer: Peer,
+    deadline: Pin<&mut Sleep>,
+) -> Option<(Stream, Bytes)> {
+    let activity = Rc::clone(&watched.activity);
+    let client = Client::new(Rc::clone(worker), Rc::clone(door), peer, Protocol::One(Rc::clone(&activity)));
     let service = service_fn({
         let client = Rc::clone(&client);
         move |request| client.call(request)
     });
-    let mut connection = worker.http.http1.serve_connection(io, service);
-    let end = converse(&mut connection, &activity).await;
+    let mut connection = worker.http.http1.serve_connection(TokioIo::new(watched), service);
+    let end = converse(&mut connection, &activity, deadline, &worker.awake).await;
     let upstream = client.tunnel.take();
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().stream;
@@ -163,6 +190,8 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
             worker.counters.tunnels.decrement();
             debug!(?carried, "tunnel ended");
         }
+        // Copied, because the smallest rest, and even none, would keep hyper's whole buffer.
+        None if end == End::Parked => return Some((stream, Bytes::copy_from_slice(&parts.read_buf))),
         None if activity.would_look_complete() => stream.close_by_reset(),
         None => {
             if let (true, Some(socket)) = (end.leaves_unread(&activity), stream.tcp()) {
@@ -171,6 +200,7 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
             }
         }
     }
+    None
 }
 
 /// How a conversation in HTTP/1 ended.
@@ -178,6 +208,8 @@ async fn http1(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
 enum End {
     /// With all that was to be said.
     Complete,
+    /// It may go on; hyper is not needed until then.
+    Parked,
     /// With something that is no HTTP, and the answer to that.
     Refused,
     /// The client or its connection failed, or its time was over.
@@ -190,42 +222,51 @@ impl End {
         match self {
             Self::Complete => activity.has_unread(),
             Self::Refused => true,
-            Self::Cut => false,
+            Self::Parked | Self::Cut => false,
         }
     }
 }
 
-/// Drives the connection to its end, or to the end of its time.
-async fn converse<S>(connection: &mut http1::Connection<TokioIo<Watched>, S>, activity: &Rc<Activity>) -> End
+/// Drives the connection to its end, to the end of its time, or until it has been idle for a moment.
+async fn converse<S>(
+    connection: &mut http1::Connection<TokioIo<Watched>, S>,
+    activity: &Rc<Activity>,
+    mut deadline: Pin<&mut Sleep>,
+    awake: &Awake,
+) -> End
 where
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = super::body::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut told = false;
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         now::tick();
         if activity.is_draining(cx) && !told {
             told = true;
-            std::pin::Pin::new(&mut *connection).graceful_shutdown();
+            Pin::new(&mut *connection).graceful_shutdown();
         }
-        if let Poll::Ready(result) = std::pin::Pin::new(&mut *connection).poll(cx) {
+        if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
             let Err(error) = result else { return Poll::Ready(End::Complete) };
             debug!(%error, "connection ended");
             return Poll::Ready(if error.is_parse() { End::Refused } else { End::Cut });
         }
-        // A deadline that moved back is looked up when the timer fires; one that moved forward, now.
-        if activity.deadline() < deadline.deadline() {
-            deadline.as_mut().reset(activity.deadline());
-        }
-        while deadline.as_mut().poll(cx).is_ready() {
-            if !activity.is_overdue() {
-                deadline.as_mut().reset(activity.deadline());
-                continue;
+        if !told && park::is_due(activity) {
+            // hyper lets go of an idle connection at once and reads nothing more of it. If it were not idle after all,
+            // hyper would end it after the answer, so that no byte can be lost by a mistake.
+            told = true;
+            activity.set_parking(true);
+            Pin::new(&mut *connection).graceful_shutdown();
+            let parked = Pin::new(&mut *connection).poll(cx);
+            activity.set_parking(false);
+            if let Poll::Ready(result) = parked {
+                return Poll::Ready(if result.is_ok() { End::Parked } else { End::Cut });
             }
+        }
+        awake.watch(activity);
+        while park::is_over(activity, deadline.as_mut(), cx) {
             // The request may still answer for itself: a late upstream is a 504, a late body a 408.
             let answers = matches!(activity.phase(), Phase::Waiting | Phase::Upload);
-            if !answers || std::pin::Pin::new(&mut *connection).poll(cx).is_ready() || activity.is_overdue() {
+            if !answers || Pin::new(&mut *connection).poll(cx).is_ready() || activity.is_overdue() {
                 return Poll::Ready(End::Cut);
             }
         }
@@ -237,11 +278,11 @@ where
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, activity: Rc<Activity>) {
     let client = Client::new(Rc::clone(&worker), door, peer, Protocol::Two(Rc::clone(&activity)));
     let service = service_fn(move |request| client.call(request));
-    let io = TokioIo::new(Watched { stream, activity: Rc::clone(&activity) });
+    let io = TokioIo::new(Watched { stream, early: Bytes::new(), activity: Rc::clone(&activity) });
     let mut connection = pin!(worker.http.http2.serve_connection(io, service));
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut told = false;
-    let result = std::future::poll_fn(|cx| {
+    let result = poll_fn(|cx| {
         now::tick();
         let mut leave = activity.is_draining(cx);
         while deadline.as_mut().poll(cx).is_ready() {
@@ -259,6 +300,9 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
             connection.as_mut().graceful_shutdown();
         }
         let polled = connection.as_mut().poll(cx);
+        if activity.phase() != Phase::Idle {
+            worker.awake.watch(&activity);
+        }
         // A deadline that moved forward; while an upstream thinks, the connection's own does not count.
         let counts = !told && activity.phase() != Phase::Waiting;
         if polled.is_pending() && counts && activity.deadline() < deadline.deadline() {
@@ -272,21 +316,5 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
     .await;
     if let Err(error) = result {
         debug!(%error, "connection ended");
-    }
-}
-
-/// Counts an open connection.
-struct Counted<'a>(&'a Worker);
-
-impl<'a> Counted<'a> {
-    fn new(worker: &'a Worker) -> Self {
-        worker.counters.connections.increment();
-        Self(worker)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.counters.connections.decrement();
     }
 }

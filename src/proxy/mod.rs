@@ -15,6 +15,7 @@ mod inbound;
 mod link;
 mod listen;
 mod now;
+mod park;
 mod pool;
 mod preface;
 mod respond;

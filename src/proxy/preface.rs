@@ -25,6 +25,7 @@ use super::activity::Activity;
 use super::gate::Place;
 use super::now::{self, Instant};
 use super::service::Peer;
+use super::stream::Stream;
 use super::worker::{Door, Worker};
 use crate::policy::preface::{self, Header, MAX_BYTES, Start};
 
@@ -69,20 +70,26 @@ impl Complaints {
     }
 }
 
+/// Whether a peer may say whose connection it is.
+pub(super) fn may_introduce(worker: &Worker, address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || worker.trusts(address)
+}
+
 /// Learns whose connection it is, whose first byte is there, and counts it for that address. `None`: it is to be closed.
 pub(super) async fn meet(
     worker: &Worker,
     door: &Door,
-    socket: &TcpStream,
+    stream: &Stream,
     activity: &Rc<Activity>,
     address: IpAddr,
     place: &mut Place,
 ) -> Option<(Peer, Next)> {
     let address = address.to_canonical();
     let itself = Peer { address, client: address };
-    if !address.is_loopback() && !worker.trusts(address) {
+    let Some(socket) = stream.tcp().filter(|_| may_introduce(worker, address)) else {
         return Some((itself, Next::Any));
-    }
+    };
     // Nearly always that is all, and costs one call.
     if matches!(peek(socket), Ok(Start::Other)) {
         return Some((itself, Next::Any));

@@ -21,6 +21,7 @@ use super::activity::Activity;
 use super::connect::Connector;
 use super::connection;
 use super::gate::Gate;
+use super::park::Awake;
 use super::pool::Pool;
 use super::preface::Complaints;
 use super::service::AccessSampler;
@@ -30,6 +31,9 @@ use crate::shared::stats::Counters;
 
 /// How long requests in flight may go on after the daemon was told to end.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// A table that is used by one part in so many is made smaller.
+const SHRINK: usize = 8;
 
 /// What a worker is made of; everything in it can be sent to its thread.
 pub(super) struct Plan {
@@ -66,6 +70,7 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     pub(super) http: connection::Protocols,
     trusted_proxies: Vec<Network>,
+    pub(super) awake: Awake,
     roster: Roster,
 }
 
@@ -91,6 +96,8 @@ pub(super) fn run(
     runtime.block_on(async move {
         let upstreams = plan.upstreams.iter().cloned().map(pool).collect::<Vec<_>>();
         let worker = Rc::new(Worker::new(plan));
+        let looked_after = Rc::clone(&worker);
+        spawn_local(async move { looked_after.awake.look_after().await });
         let stop = CancellationToken::new();
         loop {
             let assignment = tokio::select! {
@@ -143,6 +150,7 @@ impl Worker {
             spare: Spare::default(),
             complaints: Complaints::default(),
             trusted_proxies: plan.trusted_proxies,
+            awake: Awake::default(),
             roster: Roster::default(),
         }
     }
@@ -202,7 +210,13 @@ pub(super) struct Entry<'a> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.roster.open.borrow_mut().remove(&self.id);
+        let mut open = self.roster.open.borrow_mut();
+        open.remove(&self.id);
+        if open.capacity() / SHRINK > open.len() {
+            let room = 2 * open.len();
+            open.shrink_to(room);
+        }
+        drop(open);
         if self.roster.draining.get() {
             self.roster.left.notify_one();
         }

@@ -25,6 +25,8 @@ pub struct Counters {
     pub upstream_errors: Counter,
     /// Gauge: connections open now.
     pub connections: Counter,
+    /// Gauge: of these, the ones that wait for a request and keep no buffers.
+    pub parked: Counter,
     /// Gauge: tunnels open now.
     pub tunnels: Counter,
 }

@@ -78,6 +78,12 @@ impl Page {
         }
         self.head("doorman_connections", "gauge", "Connections open now.");
         self.sample("doorman_connections", &[], stats.sum(|c| &c.connections));
+        self.head(
+            "doorman_connections_parked",
+            "gauge",
+            "Open connections that wait for a request and keep no buffers.",
+        );
+        self.sample("doorman_connections_parked", &[], stats.sum(|c| &c.parked));
         self.head("doorman_tunnels", "gauge", "Tunnels (upgraded connections) open now.");
         self.sample("doorman_tunnels", &[], stats.sum(|c| &c.tunnels));
     }

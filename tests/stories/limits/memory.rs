@@ -13,11 +13,11 @@ use crate::support::upstream::{Upstream, plain};
 
 const CONNECTIONS: u64 = 5000;
 
-/// What an idle connection costs after its first request: hyper's two buffers, its state, a task.
-const IDLE_KIB: u64 = 28;
+/// What an idle connection costs, before its first request and after it: a task, a timer, a socket.
+const IDLE_BYTES: u64 = 4096;
 
-/// What is left of each when 5,000 have gone: what the allocator keeps for the next.
-const LEFT_KIB: u64 = 26;
+/// What is left when 5,000 have gone: what the allocator keeps for the next.
+const LEFT_KIB: u64 = 6 * 1024;
 
 const DOWNLOADS: u64 = 200;
 
@@ -29,37 +29,40 @@ const STALLED_KIB: u64 = 600;
 const BASE_KIB: u64 = 8 * 1024;
 
 #[tokio::test]
-async fn five_thousand_connections_cost_so_much_and_are_given_back() {
+async fn five_thousand_idle_connections_cost_4_kib_each_and_are_given_back() {
     let panel = Upstream::answering(|_| plain(200, "ok")).await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     let http = door.http().await;
+    // What is set up once is not divided among them.
+    drop(Connection::open(http).await.get("/").await);
+    gone(&door).await;
     let start = door.process.memory_kib("VmRSS");
+    let more = async || door.process.memory_kib("VmRSS").saturating_sub(start);
 
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut client = Connection::open(http).await;
         client.buffer = Vec::new();
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        assert_eq!(status(&client.stream).await, 200);
         clients.push(client);
     }
-    assert_eq!(door.metric("doorman_connections").await, CONNECTIONS);
-    let held = door.process.memory_kib("VmRSS").saturating_sub(start);
+    parked(&door).await;
+    let unused = more().await;
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(status(&client.stream).await, 200);
+    }
+    parked(&door).await;
+    let bound = CONNECTIONS * IDLE_BYTES / 1024;
+    let used = settles("idle connections are small", bound, &more).await;
     drop(clients);
     gone(&door).await;
-    let mut left = 0;
-    let bound = BASE_KIB + CONNECTIONS * LEFT_KIB;
-    let given_back = until("the memory is given back", SOON, async || {
-        left = door.process.memory_kib("VmRSS").saturating_sub(start);
-        (left < bound).then_some(left)
-    });
-    let left = given_back.await;
+    let left = settles("the memory is given back", LEFT_KIB, &more).await;
 
     println!(
-        "{start} KiB at the start; {CONNECTIONS} idle connections held {held} KiB more; {left} KiB were left"
+        "{start} KiB at the start; {CONNECTIONS} idle connections held {unused} KiB more before their first request, \
+         {used} KiB after it; {left} KiB were left"
     );
-    let bound = BASE_KIB + CONNECTIONS * IDLE_KIB;
-    assert!(held < bound, "{held} KiB, more than {bound}");
+    assert!(unused < bound, "{unused} KiB, more than {bound}");
 }
 
 #[tokio::test]
@@ -111,6 +114,18 @@ async fn two_hundred_downloads_whose_readers_stop_hold_a_bounded_amount() {
     let bound = BASE_KIB + DOWNLOADS * STALLED_KIB;
     assert!(held < bound, "{held} KiB, more than {bound}");
     assert!(left < bound, "{left} KiB were left, more than {bound}");
+}
+
+/// Waits until so many KiB are not exceeded, and says how many there are then.
+async fn settles(what: &str, bound: u64, now: &impl AsyncFn() -> u64) -> u64 {
+    until(what, SOON, async || Some(now().await).filter(|kib| *kib < bound)).await
+}
+
+async fn parked(door: &Doorman) {
+    until("all connections are parked", SOON, async || {
+        (door.metric("doorman_connections_parked").await == CONNECTIONS).then_some(())
+    })
+    .await;
 }
 
 async fn gone(door: &Doorman) {

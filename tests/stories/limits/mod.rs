@@ -7,6 +7,7 @@ mod descriptors;
 mod heads;
 mod http2;
 mod memory;
+mod parking;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,208 @@
+//! Idle connections are taken back from hyper.
+//!
+//! Between two requests a connection needs nothing of what hyper keeps for it, which is some 14 KB. One that has been
+//! idle for a moment is parked: its task keeps the socket and waits for the next byte, as it did before the first one.
+//! Who sends requests at short intervals never notices; no request arms a timer for it.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+use super::activity::Activity;
+use super::now;
+use super::stream::Stream;
+use crate::shared::stats::Counter;
+
+/// Most of a request that is read before hyper is there to read the rest; most requests are smaller.
+const FIRST_BYTES: usize = 4096;
+
+/// How often the connections that hyper has are looked through. One is parked that was idle for as long, so after twice
+/// that at the latest.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// From so many connections on, what the allocator keeps of them is worth asking for.
+const MANY: usize = 32;
+
+/// Between two times that it is asked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Larger than any address space.
+const IMPOSSIBLE: usize = usize::MAX / 4;
+
+/// The connections of a worker that hyper has.
+#[derive(Default)]
+pub(super) struct Awake {
+    connections: RefCell<Vec<Rc<Activity>>>,
+    first: Notify,
+}
+
+impl Awake {
+    /// Looks after a connection until it is parked or gone.
+    pub(super) fn watch(&self, activity: &Rc<Activity>) {
+        if activity.is_watched() {
+            return;
+        }
+        activity.set_watched(true);
+        let mut connections = self.connections.borrow_mut();
+        if connections.is_empty() {
+            self.first.notify_one();
+        }
+        connections.push(Rc::clone(activity));
+    }
+
+    /// Wakes those that may be parked, for ever, and gives back what many of them have left. Nothing runs while there is
+    /// nothing to do.
+    pub(super) async fn look_after(&self) {
+        let mut most = 0;
+        let mut given_back = now::now();
+        loop {
+            if self.count() == 0 && most < MANY {
+                self.first.notified().await;
+            }
+            sleep(MOMENT).await;
+            now::tick();
+            let awake = self.count();
+            most = most.max(awake);
+            if most >= MANY && awake <= most / 2 && now::since(given_back) >= PAUSE {
+                give_back();
+                most = awake;
+                given_back = now::now();
+            }
+            self.wake_idle();
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    fn wake_idle(&self) {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|activity| {
+            let idle = is_due(activity);
+            if idle {
+                activity.set_watched(false);
+                activity.wake();
+            }
+            !idle && Rc::strong_count(activity) > 1
+        });
+        let room = connections.len() * 2;
+        connections.shrink_to(room);
+    }
+}
+
+/// Whether a connection has been idle for so long that it is parked.
+pub(super) fn is_due(activity: &Activity) -> bool {
+    activity.idle_time().is_some_and(|idle| idle >= MOMENT)
+}
+
+/// Waits until there is something to read. `false`: the client left or said nothing for too long, or the worker drains.
+pub(super) async fn has_spoken(
+    stream: &Stream,
+    activity: &Activity,
+    mut deadline: Pin<&mut Sleep>,
+    parked: &Counter,
+) -> bool {
+    let Some(socket) = stream.tcp() else { return true };
+    let _parked = Counted::new(parked);
+    poll_fn(|cx| {
+        now::tick();
+        if activity.is_draining(cx) {
+            return Poll::Ready(false);
+        }
+        // Not `poll_read_ready`: a socket that was just accepted counts as ready until it has been read from.
+        let mut byte = [MaybeUninit::uninit(); 1];
+        match socket.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
+            Poll::Ready(peeked) => Poll::Ready(peeked.is_ok_and(|bytes| bytes > 0)),
+            Poll::Pending if is_over(activity, deadline.as_mut(), cx) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Waits for a request to begin. They are read here because to look without reading would be one more system call, and
+/// hyper's memory must not be there before them. `None` as above.
+pub(super) async fn first_bytes(
+    stream: &mut Stream,
+    activity: &Activity,
+    mut deadline: Pin<&mut Sleep>,
+    parked: &Counter,
+) -> Option<Bytes> {
+    let _parked = Counted::new(parked);
+    poll_fn(|cx| {
+        now::tick();
+        if activity.is_draining(cx) {
+            return Poll::Ready(None);
+        }
+        let mut room = [MaybeUninit::uninit(); FIRST_BYTES];
+        let mut first = ReadBuf::uninit(&mut room);
+        match Pin::new(&mut *stream).poll_read(cx, &mut first) {
+            Poll::Ready(Ok(())) if !first.filled().is_empty() => {
+                Poll::Ready(Some(Bytes::copy_from_slice(first.filled())))
+            }
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending if is_over(activity, deadline.as_mut(), cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Closes a connection that has no request. With TLS the client hears it; nothing is waited for.
+pub(super) async fn say_goodbye(mut stream: Stream) {
+    poll_fn(|cx| {
+        let _ = Pin::new(&mut stream).poll_shutdown(cx); // it is closed in any case
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Whether the connection's time is over. A deadline that moved back is looked up when the timer fires; one that moved
+/// forward, now.
+pub(super) fn is_over(activity: &Activity, mut deadline: Pin<&mut Sleep>, cx: &mut Context<'_>) -> bool {
+    if activity.deadline() < deadline.deadline() {
+        deadline.as_mut().reset(activity.deadline());
+    }
+    while deadline.as_mut().poll(cx).is_ready() {
+        if activity.is_overdue() {
+            return true;
+        }
+        deadline.as_mut().reset(activity.deadline());
+    }
+    false
+}
+
+/// Counts a connection in a gauge.
+pub(super) struct Counted<'a>(&'a Counter);
+
+impl<'a> Counted<'a> {
+    pub(super) fn new(gauge: &'a Counter) -> Self {
+        gauge.increment();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.decrement();
+    }
+}
+
+/// Lets the allocator return to the system what this thread has freed. By itself it does so while memory is being freed,
+/// and keeps what was freed last. It collects everything before it refuses an allocation, which is the one way to ask it
+/// that needs no `unsafe` call.
+fn give_back() {
+    let mut nothing = Vec::<u8>::new();
+    let refused = nothing.try_reserve_exact(IMPOSSIBLE).is_err();
+    std::hint::black_box((nothing, refused));
+}
