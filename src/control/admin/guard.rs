@@ -1,5 +1,6 @@
 //! Who may ask for what. A socket file has its mode; a loopback port is open to every user and every web page of this
-//! machine's browsers, so it asks for more.
+//! machine's browsers, so it asks for more. A browser may come to the socket too, through `ssh -L`: what it says about
+//! where it comes from counts there as well.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,22 +50,23 @@ impl Refused {
 
 /// Whether the request may be answered.
 pub(super) fn check<B>(request: &Request<B>, peer: Peer, token: Option<&Secret>) -> Result<(), Refused> {
-    if peer == Peer::Socket {
+    let headers = request.headers();
+    let from_a_browser = headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
+    if peer == Peer::Socket && !from_a_browser {
         return Ok(());
     }
-    let headers = request.headers();
     let host = text(headers, &HOST).ok_or(Refused::Host)?;
     if !is_loopback(host) {
         return Err(Refused::Host);
     }
-    let from_elsewhere =
-        text(headers, &SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let from_elsewhere = headers.contains_key(SEC_FETCH_SITE)
+        && !matches!(text(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"));
     let foreign_origin = headers.contains_key(ORIGIN)
         && text(headers, &ORIGIN).and_then(|origin| origin.strip_prefix("http://")) != Some(host);
     if from_elsewhere || foreign_origin {
         return Err(Refused::CrossSite);
     }
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+    if peer == Peer::Socket || matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(());
     }
     let token = token.ok_or(Refused::NoToken)?;
@@ -141,5 +143,18 @@ mod tests {
     fn the_socket_file_needs_nothing() {
         let request = Request::post("/renew").header("host", "doorman").body(()).unwrap();
         assert_eq!(check(&request, Peer::Socket, None), Ok(()));
+    }
+
+    #[test]
+    fn a_browser_at_the_socket_file_must_come_from_its_own_page() {
+        let over_ssh = |host: &str, name: &str, value: &str| {
+            let request = Request::post("/renew").header("host", host).header(name, value).body(()).unwrap();
+            check(&request, Peer::Socket, None)
+        };
+        assert_eq!(over_ssh("localhost:9180", "origin", "http://localhost:9180"), Ok(()));
+        assert_eq!(over_ssh("localhost:9180", "sec-fetch-site", "same-origin"), Ok(()));
+        assert_eq!(over_ssh("localhost:9180", "sec-fetch-site", "cross-site"), Err(Refused::CrossSite));
+        assert_eq!(over_ssh("localhost:9180", "origin", "https://evil.example"), Err(Refused::CrossSite));
+        assert_eq!(over_ssh("evil.example", "origin", "http://evil.example"), Err(Refused::Host));
     }
 }
