@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::args::{Alert, Cli, Command};
+use self::args::{Alert, Cli, Command, LogFormat};
 
 /// Runs the command line of this process, and says how it ended.
 #[must_use]
@@ -31,11 +31,15 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
+    let logs_json = matches!(&cli.command, Command::Run(args) if args.log == LogFormat::Json);
     match dispatch(cli.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            // As above.
-            let _ = writeln!(io::stderr(), "{failure}");
+            if logs_json {
+                tracing::error!(remedy = failure.remedy, exit = failure.exit as u8, "{}", failure.happened);
+            } else {
+                let _ = writeln!(io::stderr(), "{failure}"); // as above
+            }
             failure.exit.into()
         }
     }
