@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::daemon::Daemon;
 use super::{Failure, cannot_print, colours};
@@ -17,6 +18,9 @@ const WIDTH: usize = 80;
 
 /// Of the column with the names.
 const NAMES: usize = 14;
+
+/// With less room than this for the last column, columns do not stand below each other.
+const LEAST_LAST_COLUMN: usize = 12;
 
 /// Prints the daemon's status as a table, or its own JSON.
 ///
@@ -41,7 +45,16 @@ impl Paint {
             "critical" | "expired" | "stale" => "31",
             _ => return state.to_owned(),
         };
-        if self.0 { format!("\x1b[1;{code}m{state}\x1b[0m") } else { state.to_owned() }
+        self.with(code, state)
+    }
+
+    fn severity(self, alert: &Value) -> String {
+        let code = if alert["severity"] == "critical" { "31" } else { "33" };
+        self.with(code, &plain(text(&alert["alert"])))
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[1;{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -58,27 +71,30 @@ fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
     for trouble in
         list(&status["troubles"]).iter().filter(|trouble| trouble["detail"] != status["last_error"])
     {
-        row(&mut table, "also wrong", text(&trouble["detail"]));
+        row(&mut table, "also wrong", &plain(text(&trouble["detail"])));
     }
-    for listener in list(&status["listeners"]) {
-        let state = paint.state(text(&listener["state"]));
-        let mut line = format!("{} {} {state}", text(&listener["address"]), text(&listener["kind"]));
-        line.push_str(&holder("held by", &listener["holder"]));
-        line.push_str(&holder("joined by", &listener["joined"]));
-        if listener["holder"].is_null()
-            && let Some(detail) = listener["detail"].as_str()
-        {
-            line.push_str(&format!(": {detail}"));
+    for alert in list(&status["open_alerts"]) {
+        let since = moment(&alert["told_at"], now).unwrap_or_default();
+        row(&mut table, "alert", &format!("{}, told {since}", paint.severity(alert)));
+    }
+    let listeners = list(&status["listeners"]).iter().map(|listener| {
+        let mut state = text(&listener["state"]).to_owned();
+        state.push_str(&holder("held by", &listener["holder"]));
+        state.push_str(&holder("joined by", &listener["joined"]));
+        if let Some(detail) = listener["detail"].as_str().filter(|_| listener["holder"].is_null()) {
+            state.push_str(&format!(": {detail}"));
         }
-        row(&mut table, "listener", &line);
-    }
-    for inbound in list(&status["xray"]) {
-        let serves = paint.state(text(&inbound["serves"]));
-        let place = ["tag", "address", "transport"].map(|key| text(&inbound[key])).join(" ");
+        [text(&listener["address"]).to_owned(), text(&listener["kind"]).to_owned(), state]
+    });
+    columns(&mut table, "listener", listeners.collect(), paint);
+    let inbounds = list(&status["xray"]).iter().map(|inbound| {
+        let serves = text(&inbound["serves"]);
         let detail = inbound["detail"].as_str().filter(|detail| !detail.is_empty());
-        let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
-        row(&mut table, "inbound", &format!("{place} {serves}{detail}"));
-    }
+        let serves = detail.map_or_else(|| serves.to_owned(), |detail| format!("{serves}: {detail}"));
+        let place = format!("{} {}", text(&inbound["address"]), text(&inbound["transport"]));
+        [text(&inbound["tag"]).to_owned(), place, serves]
+    });
+    columns(&mut table, "inbound", inbounds.collect(), paint);
     optional(&mut table, "Xray", &status["xray_note"]);
     for channel in list(&status["alerts"]["channels"]) {
         if let Some(error) = channel["last_error"].as_str() {
@@ -136,7 +152,32 @@ fn holder(how: &str, holder: &Value) -> String {
 
 fn optional(table: &mut String, name: &str, value: &Value) {
     if let Some(value) = value.as_str() {
-        row(table, name, value);
+        row(table, name, &plain(value));
+    }
+}
+
+/// Rows of three cells that stand below each other, as far as there is room; the last cell begins with a state.
+fn columns(table: &mut String, name: &str, rows: Vec<[String; 3]>, paint: Paint) {
+    let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| plain(&cell))).collect();
+    let widest = |cell: usize| rows.iter().map(|row| row[cell].width()).max().unwrap_or(0);
+    let (first, second) = (widest(0), widest(1));
+    let aligned = first + second + 2 + LEAST_LAST_COLUMN <= WIDTH - NAMES;
+    for [one, two, last] in &rows {
+        let pad = |cell: &str, width: usize| " ".repeat(if aligned { width - cell.width() } else { 0 });
+        let end = last.find([',', ':']).unwrap_or(last.len());
+        let (state, rest) = last.split_at(end);
+        let gap = [pad(one, first), pad(two, second)];
+        let indent = if aligned { first + second + 2 } else { 0 };
+        let head = format!("{one}{} {two}{} ", gap[0], gap[1]);
+        if aligned {
+            let lines = wrapped(&format!("{}{rest}", paint.state(state)), WIDTH - NAMES - indent);
+            for (number, line) in lines.iter().enumerate() {
+                let before = if number == 0 { head.clone() } else { " ".repeat(indent) };
+                table.push_str(&format!("{:<NAMES$}{before}{line}\n", if number == 0 { name } else { "" }));
+            }
+        } else {
+            row(table, name, &format!("{head}{}{rest}", paint.state(state)));
+        }
     }
 }
 
@@ -149,41 +190,55 @@ fn row(table: &mut String, name: &str, value: &str) {
     }
 }
 
+/// Words as many as fit in a line; one that is longer than a line is cut.
 fn wrapped(value: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in value.split_whitespace() {
         let mut word = word;
-        while let Some((cut, _)) = word.char_indices().nth(width) {
-            lines.push(word[..cut].to_owned());
-            word = &word[cut..];
+        loop {
+            let last = lines.last_mut().expect("there is always a line");
+            let room = if last.is_empty() { width } else { width.saturating_sub(visible(last) + 1) };
+            if visible(word) <= room {
+                let gap = if last.is_empty() { "" } else { " " };
+                last.push_str(gap);
+                last.push_str(word);
+                break;
+            }
+            if last.is_empty() {
+                let (head, tail) = word.split_at(fitting(word, width));
+                last.push_str(head);
+                word = tail;
+            }
+            lines.push(String::new());
         }
-        let last = lines.last_mut().expect("there is always a line");
-        if last.is_empty() {
-            word.clone_into(last);
-        } else if visible(last) + 1 + visible(word) <= width {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines.retain(|line| !line.is_empty());
-    if lines.is_empty() {
-        lines.push(String::new());
     }
     lines
 }
 
-/// Characters that take a column: not those of a colour.
+/// How many bytes of `word` fit in so many columns; one character at least.
+fn fitting(word: &str, columns: usize) -> usize {
+    let mut width = 0;
+    let over = word.char_indices().find(|(at, character)| {
+        width += character.width().unwrap_or(0);
+        *at > 0 && width > columns
+    });
+    over.map_or(word.len(), |(at, _)| at)
+}
+
+/// Columns that a text takes: two for a Chinese character, none for a colour.
 fn visible(text: &str) -> usize {
-    let mut in_colour = false;
-    text.chars()
-        .filter(|character| {
-            let counts = !in_colour && *character != '\x1b';
-            in_colour = (in_colour || *character == '\x1b') && *character != 'm';
-            counts
-        })
-        .count()
+    let mut rest = text;
+    let mut width = 0;
+    while let Some((before, colour)) = rest.split_once("\x1b[") {
+        width += before.width();
+        rest = colour.split_once('m').map_or("", |(_, after)| after);
+    }
+    width + rest.width()
+}
+
+/// What others say, without what a terminal would obey: an inbound's tag may hold anything.
+fn plain(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// A time and how far it is: `2026-01-01 10:00:00 UTC, in 3 h 20 min`.
@@ -249,6 +304,44 @@ mod tests {
     }
 
     #[test]
+    fn it_fits_whatever_the_tags_are_and_obeys_none_of_them() {
+        let mut status = status();
+        let address = "[2001:db8:1234:5678:9abc:def0:1234:5678]:65535";
+        status["listeners"][0]["address"] = address.into();
+        let inbound = |tag: &str, serves: &str| json!({"tag": tag, "address": address, "transport": "tcp", "serves": serves, "detail": "字".repeat(90)});
+        status["xray"] = json!([
+            inbound("很长的入站标签很长的入站标签很长的入站标签很长的入站标签很长的入站标签", "current"),
+            inbound("red\x1b[31m\x1b]0;owned\x07\nstate         valid", "stale"),
+            inbound("x", "unknown"),
+        ]);
+        status["open_alerts"] =
+            json!([{"alert": "critical", "severity": "critical", "told_at": "2026-01-01T00:00:00Z"}]);
+        for paint in [Paint(false), Paint(true)] {
+            let table = table(&status, datetime!(2026-01-01 01:00 UTC), paint);
+            for line in table.lines() {
+                assert!(visible(line) <= WIDTH, "{} columns: {line}", visible(line));
+            }
+            let own = table.replace("\x1b[1;31m", "").replace("\x1b[1;33m", "").replace("\x1b[1;32m", "");
+            let own = own.replace("\x1b[0m", "");
+            assert!(!own.contains(['\x1b', '\x07']), "{own:?}");
+            assert!(!table.lines().any(|line| line == "state         valid"), "{table}");
+            assert_eq!(table.contains("\x1b["), paint.0);
+        }
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_while_there_is_room() {
+        let mut status = status();
+        status["xray"] = json!([
+            {"tag": "vless", "address": "0.0.0.0:443", "transport": "tcp", "serves": "current", "detail": ""},
+            {"tag": "入站", "address": "[::]:8443", "transport": "ws", "serves": "stale", "detail": "an old one"},
+        ]);
+        let table = table(&status, datetime!(2026-01-01 01:00 UTC), Paint(false));
+        assert!(table.contains("inbound       vless 0.0.0.0:443 tcp current\n"), "{table}");
+        assert!(table.contains("inbound       入站  [::]:8443 ws    stale: an old one\n"), "{table}");
+    }
+
+    #[test]
     fn colours_take_no_columns() {
         let painted = Paint(true).state("valid");
         assert_eq!(visible(&painted), 5);
@@ -258,6 +351,7 @@ mod tests {
     #[test]
     fn a_word_that_is_too_long_is_cut() {
         assert_eq!(wrapped("abcdef gh", 4), ["abcd", "ef", "gh"]);
+        assert_eq!(wrapped("中文字符 gh", 4), ["中文", "字符", "gh"]);
         assert_eq!(wrapped("", 4), [""]);
     }
 }
