@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -34,6 +35,7 @@ use super::Context;
 use super::board::Board;
 use super::driver::{Answer, Ask};
 use super::notify::Notifier;
+use super::traffic::Totals;
 use super::when;
 use crate::policy::lifecycle::{Accepted, Insistence, Refusal};
 use crate::shared::clock;
@@ -172,7 +174,7 @@ impl Admin {
                 answer.headers_mut().insert(CONTENT_TYPE, metrics::CONTENT_TYPE);
                 answer
             }
-            "/" if reads => page_answer(&self.status()),
+            "/" if reads => self.page(request),
             "/renew" if method == Method::POST => self.renew(request.uri().query()).await,
             "/alert/test" if method == Method::POST => self.alert_test().await,
             "/status" | "/live" | "/ready" | "/metrics" | "/" => other_method("GET, HEAD"),
@@ -185,6 +187,23 @@ impl Admin {
     fn status(&self) -> status::Status {
         let _ = self.asks.try_send(Ask::Look); // when it is full the driver is awake already
         status::Status::of(&self.context, &self.board, clock::now())
+    }
+
+    fn page(&self, request: &Request<Incoming>) -> Response<Body> {
+        let language = page::language(request.uri().query(), request.headers());
+        let (status, stats) = (self.status(), &self.context.stats);
+        let body = self.board.write(|notes| {
+            notes.traffic.sample(status.now, Totals::of(stats));
+            let scene = page::Scene {
+                status: &status,
+                traffic: &notes.traffic,
+                connections: stats.sum(|counters| &counters.connections),
+                tunnels: stats.sum(|counters| &counters.tunnels),
+                challenges: stats.sum(|counters| &counters.challenges),
+            };
+            page::html(&scene, language)
+        });
+        page_answer(body)
     }
 
     fn ready(&self) -> Response<Body> {
@@ -256,11 +275,13 @@ fn refused(why: Refusal) -> Response<Body> {
     json_answer(StatusCode::CONFLICT, &answer)
 }
 
-fn page_answer(status: &status::Status) -> Response<Body> {
-    let mut answer = text(StatusCode::OK, page::html(status));
+fn page_answer(body: String) -> Response<Body> {
+    let mut answer = text(StatusCode::OK, body);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    if let Ok(policy) = HeaderValue::from_str(&page::content_security_policy()) {
+    headers.insert(VARY, HeaderValue::from_static("accept-language"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(policy) = HeaderValue::from_str(&page::CONTENT_SECURITY_POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     answer

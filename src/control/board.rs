@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::history::{History, Past};
 use super::pair::Facts;
+use super::traffic::Traffic;
 use super::{when, xray};
 use crate::policy::alert::outbox::Channel;
+use crate::policy::failure::Class;
 use crate::policy::lifecycle::Lifecycle;
 use crate::shared::clock;
 
@@ -40,8 +43,12 @@ pub(crate) struct Notes {
     pub(crate) channels: Vec<Told>,
     /// Renewals that ended well since the start.
     pub(crate) renewals: u64,
-    /// Renewals that did not.
-    pub(crate) failures: u64,
+    /// Renewals that did not, by where they failed.
+    pub(crate) failures: BTreeMap<Class, u64>,
+    /// Renewals of earlier runs too.
+    pub(crate) history: History,
+    /// What came through the door lately.
+    pub(crate) traffic: Traffic,
 }
 
 /// What can be wrong besides the renewal.
@@ -96,7 +103,7 @@ pub(crate) struct Renewal {
 }
 
 /// How a renewal ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// The new certificate was seen in a handshake.
@@ -184,19 +191,25 @@ impl Board {
         });
     }
 
-    /// The renewal in flight has ended.
-    pub(crate) fn finish(&self, now: OffsetDateTime, error: Option<String>) {
+    /// The renewal in flight has ended, well unless something is said to have failed.
+    pub(crate) fn finish(&self, now: OffsetDateTime, failure: Option<(Class, String)>) {
         self.write(|notes| {
-            let outcome = if error.is_none() { Outcome::Renewed } else { Outcome::Failed };
-            match outcome {
-                Outcome::Renewed => notes.renewals += 1,
-                Outcome::Failed => notes.failures += 1,
+            let outcome = if failure.is_none() { Outcome::Renewed } else { Outcome::Failed };
+            let (class, error) = failure.unzip();
+            match class {
+                None => notes.renewals += 1,
+                Some(class) => *notes.failures.entry(class).or_default() += 1,
             }
+            let mut began_at = now;
             if let Some(renewal) = &mut notes.renewal {
+                began_at = renewal.started_at;
                 renewal.finished_at = Some(now);
                 renewal.outcome = Some(outcome);
-                renewal.error = error;
+                renewal.error.clone_from(&error);
             }
+            let new = notes.certificate.as_ref().filter(|_| outcome == Outcome::Renewed);
+            let not_after = new.map(|facts| facts.not_after);
+            notes.history.enter(Past { began_at, ended_at: now, outcome, tries: 1, class, error, not_after });
         });
     }
 

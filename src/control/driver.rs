@@ -146,6 +146,7 @@ impl Driver {
             }
             None => (None, None),
         };
+        mend::recall(store, board).await;
         board.write(|notes| notes.certificate = managed.as_ref().map(|pair| pair.facts.clone()));
         installed.send_replace(managed.clone());
         let mut driver = Self {
@@ -347,7 +348,7 @@ impl Driver {
 
     async fn failed(&mut self, failure: Failure) {
         let sentence = failure.sentence.clone();
-        self.board.finish(clock::now(), Some(sentence.clone()));
+        self.board.finish(clock::now(), Some((failure.class, sentence.clone())));
         self.tell(Event::Failed(failure)).await;
         let next =
             self.board.read_with(|notes| notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at));

@@ -7,11 +7,13 @@ mod admin;
 mod board;
 mod chain;
 mod driver;
+mod history;
 mod local_ca;
 pub(crate) mod notify;
 mod observe;
 mod pair;
 mod store;
+mod traffic;
 pub(crate) mod when;
 mod xray;
 
@@ -181,6 +183,7 @@ fn live(context: &Rc<Context>) -> io::Result<()> {
             () = xray::run(context, &board, in_the_files, asks.clone()) => {}
             () = admin::serve(context, &board, &notifier, asks) => {}
             () = notifier.run(&context.config, &own_asks) => {}
+            () = traffic::watch(context, &board) => {}
         }
     });
     drop(tasks); // orders in flight end here, and withdraw their tokens

@@ -3,13 +3,14 @@
 //! ```text
 //! live -> versions/000042        replaced by one rename
 //! versions/000042/               fullchain.pem, privkey.pem, origin.json
-//! account.json pending.json state.json outbox.json ca/
+//! account.json pending.json state.json outbox.json history.json ca/
 //! ```
 //! A version is written under another name, synced, and renamed; so whoever looks sees a complete pair or the one
 //! before, and a kill at any moment leaves at most a leftover that the next start sweeps.
 
 mod disk;
 mod export;
+mod history;
 mod records;
 #[cfg(test)]
 mod tests;

@@ -232,6 +232,11 @@ impl Open {
         self.told.iter().map(|told| told.kind).max()
     }
 
+    /// What was told since all was well, and when it was told last.
+    pub fn told(&self) -> impl Iterator<Item = (Kind, OffsetDateTime)> + '_ {
+        self.told.iter().map(|told| (told.kind, told.at))
+    }
+
     /// Whether all was well, as far as anybody was told.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -263,7 +268,7 @@ impl Kind {
     ];
 
     /// Those that are told because something got worse, the worst last.
-    const WORSENINGS: [Self; 8] = [
+    pub const WORSENINGS: [Self; 8] = [
         Self::PortJoined,
         Self::SecondWay,
         Self::PortLost,

@@ -17,7 +17,7 @@ pub struct Failure {
 }
 
 /// Where a failure comes from, and so where to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The way from here to the CA.
@@ -41,6 +41,19 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Network,
+        Self::Ca,
+        Self::RateLimit,
+        Self::Validation,
+        Self::Configuration,
+        Self::Clock,
+        Self::Store,
+        Self::Installation,
+        Self::Fault,
+    ];
+
     /// As the log and `status` spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

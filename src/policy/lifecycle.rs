@@ -22,7 +22,7 @@ use self::activity::InHand;
 pub use self::activity::{Activity, Fallback, Held, Obstacle, Reason, Terms};
 pub use self::event::{Accepted, Action, Event, Fate, Insistence, Refusal};
 pub use self::memory::Memory;
-pub use self::projection::{Health, Word};
+pub use self::projection::{Health, Milestones, Word};
 pub use self::ways::{Doors, Ports};
 use self::ways::{Neighbours, Seen, Ways, Wish};
 use super::alert::{self, Alert, Edge, Kind, Notice};

@@ -97,6 +97,18 @@ impl Window {
         Ok(Self { start, end })
     }
 
+    /// From when on.
+    #[must_use]
+    pub fn start(self) -> OffsetDateTime {
+        self.start
+    }
+
+    /// Until when.
+    #[must_use]
+    pub fn end(self) -> OffsetDateTime {
+        self.end
+    }
+
     /// A moment in it, the same for the same jitter; never its end, which does not belong to it.
     fn moment(self, jitter: Jitter) -> OffsetDateTime {
         let width = Duration::try_from(self.end - self.start).unwrap_or_default();
@@ -115,6 +127,12 @@ impl RenewalInfo {
     #[must_use]
     pub fn certificate_id(&self) -> &str {
         &self.certificate_id
+    }
+
+    /// What the CA suggests; `None` where it suggests nothing, or has not been heard yet.
+    #[must_use]
+    pub fn window(&self) -> Option<Window> {
+        self.window
     }
 
     /// The moment chosen in the window; `None` without a window.

@@ -9,9 +9,11 @@ use super::status::Status;
 use crate::control::board::Told;
 use crate::control::xray::Serves;
 use crate::control::{Context, restarts};
+use crate::policy::alert::Kind;
 use crate::policy::alert::outbox::Channel;
+use crate::policy::failure::Class;
 use crate::policy::lifecycle::Word;
-use crate::shared::listeners::{Kind, State};
+use crate::shared::listeners::{self, State};
 
 /// What the text is.
 pub(super) const CONTENT_TYPE: HeaderValue =
@@ -93,9 +95,9 @@ impl Page {
         for listener in &status.listeners {
             let address = listener.address.to_string();
             let kind = match listener.kind {
-                Kind::Http => "http",
-                Kind::Https => "https",
-                Kind::Forward => "forward",
+                listeners::Kind::Http => "http",
+                listeners::Kind::Https => "https",
+                listeners::Kind::Forward => "forward",
             };
             let up = u64::from(listener.state == State::Listening);
             self.sample("doorman_listener_up", &[("address", &address), ("kind", kind)], up);
@@ -147,7 +149,22 @@ impl Page {
         self.sample("doorman_renewal_failures_in_a_row", &[], status.failures);
         self.head("doorman_renewals_total", "counter", "Renewals since the start, by how they ended.");
         self.sample("doorman_renewals_total", &[("outcome", "renewed")], status.renewals);
-        self.sample("doorman_renewals_total", &[("outcome", "failed")], status.failed_renewals);
+        let failed: u64 = status.failed_renewals.values().sum();
+        self.sample("doorman_renewals_total", &[("outcome", "failed")], failed);
+        let help = "Renewals that failed since the start, by where to look.";
+        self.head("doorman_renewal_failures_total", "counter", help);
+        for class in Class::ALL {
+            let count = status.failed_renewals.get(&class).copied().unwrap_or_default();
+            self.sample("doorman_renewal_failures_total", &[("class", class.as_str())], count);
+        }
+    }
+
+    fn alerts(&mut self, status: &Status) {
+        self.head("doorman_alert_open", "gauge", "1 from an alert until all is well again.");
+        for kind in Kind::WORSENINGS {
+            let open = status.open_alerts.iter().any(|alert| alert.alert == kind);
+            self.sample("doorman_alert_open", &[("alert", kind.as_str())], u64::from(open));
+        }
     }
 
     fn xray(&mut self, status: &Status) {
@@ -178,6 +195,7 @@ impl Page {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
+    /// A tag of Xray or the name of a program may hold anything.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         let labels: Vec<_> =
             labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
@@ -193,7 +211,19 @@ impl Page {
     }
 }
 
-/// As the format wants label values: tags are whatever the panel's people wrote.
+/// As the text format wants a label's value.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_can_hold_anything_and_stays_one_value() {
+        let mut page = Page(String::new());
+        page.sample("metric", &[("tag", "a\"} 1\nother{x=\"\\")], 7);
+        assert_eq!(page.0, "metric{tag=\"a\\\"} 1\\nother{x=\\\"\\\\\"} 7\n");
+    }
 }

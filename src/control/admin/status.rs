@@ -1,15 +1,20 @@
 //! The answer to `GET /status`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::control::Context;
 use crate::control::board::{Board, Notes, Renewal, Told, Trouble};
+use crate::control::history::Past;
 use crate::control::pair::Facts;
 use crate::control::when;
 use crate::control::xray::{Entry, Serves};
+use crate::policy::alert::{self, Severity};
 use crate::policy::failure::Class;
-use crate::policy::lifecycle::{Activity, Lifecycle, Obstacle, Word};
+use crate::policy::lifecycle::{Activity, Lifecycle, Milestones, Obstacle, Word};
+use crate::policy::renewal_info::Window;
 use crate::shared::listeners::{Kind, Listener, State};
 
 /// As docs describe it; fields are only ever added.
@@ -32,12 +37,15 @@ pub(super) struct Status {
     pub(super) xray: Vec<Entry>,
     pub(super) xray_note: Option<String>,
     pub(super) renewal: Option<Renewal>,
+    pub(super) life: Option<Life>,
+    pub(super) open_alerts: Vec<OpenAlert>,
+    pub(super) history: Vec<Past>,
     pub(super) troubles: Vec<Said>,
     pub(super) alerts: Alerts,
     #[serde(skip)]
     pub(super) renewals: u64,
     #[serde(skip)]
-    pub(super) failed_renewals: u64,
+    pub(super) failed_renewals: BTreeMap<Class, u64>,
     #[serde(skip)]
     pub(super) now: OffsetDateTime,
 }
@@ -48,6 +56,37 @@ pub(super) struct Alerts {
     /// Alerts that some channel has yet to hear.
     pub(super) pending: usize,
     pub(super) channels: Vec<Told>,
+}
+
+/// The moments of the certificate's life.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Life {
+    #[serde(serialize_with = "when::serialize")]
+    pub(super) issued_at: OffsetDateTime,
+    /// The CA's window, when it is known.
+    #[serde(serialize_with = "when::serialize_option")]
+    pub(super) window_start: Option<OffsetDateTime>,
+    #[serde(serialize_with = "when::serialize_option")]
+    pub(super) window_end: Option<OffsetDateTime>,
+    /// The next try.
+    #[serde(serialize_with = "when::serialize_option")]
+    pub(super) planned_at: Option<OffsetDateTime>,
+    #[serde(serialize_with = "when::serialize")]
+    pub(super) threshold_at: OffsetDateTime,
+    #[serde(serialize_with = "when::serialize")]
+    pub(super) critical_at: OffsetDateTime,
+    #[serde(serialize_with = "when::serialize")]
+    pub(super) expires_at: OffsetDateTime,
+}
+
+/// What the administrator was told, and is not over.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct OpenAlert {
+    pub(super) alert: alert::Kind,
+    pub(super) severity: &'static str,
+    /// When it was told last.
+    #[serde(serialize_with = "when::serialize")]
+    pub(super) told_at: OffsetDateTime,
 }
 
 /// Something that is wrong besides the renewal.
@@ -80,6 +119,9 @@ impl Status {
             xray: entries(notes),
             xray_note: notes.xray_note.clone(),
             renewal: notes.renewal.clone(),
+            life: notes.lifecycle.as_ref().and_then(Lifecycle::milestones).map(Life::of),
+            open_alerts: notes.lifecycle.as_ref().map(OpenAlert::all).unwrap_or_default(),
+            history: notes.history.newest_first().cloned().collect(),
             troubles: notes
                 .troubles
                 .iter()
@@ -90,10 +132,40 @@ impl Status {
                 channels: notes.channels.clone(),
             },
             renewals: notes.renewals,
-            failed_renewals: notes.failures,
+            failed_renewals: notes.failures.clone(),
             now,
             listeners,
         })
+    }
+}
+
+impl Life {
+    fn of(life: Milestones) -> Self {
+        Self {
+            issued_at: life.issued,
+            window_start: life.window.map(Window::start),
+            window_end: life.window.map(Window::end),
+            planned_at: life.planned,
+            threshold_at: life.threshold,
+            critical_at: life.critical,
+            expires_at: life.expiry,
+        }
+    }
+}
+
+impl OpenAlert {
+    fn all(lifecycle: &Lifecycle) -> Vec<Self> {
+        let told = lifecycle.alerts().told();
+        told.map(|(alert, told_at)| Self {
+            alert,
+            severity: match alert.severity() {
+                Severity::Info => "info",
+                Severity::Warning => "warning",
+                Severity::Critical => "critical",
+            },
+            told_at,
+        })
+        .collect()
     }
 }
 

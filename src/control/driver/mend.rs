@@ -1,21 +1,36 @@
 //! What is written down, and what is tried again until the disk takes it.
 
 use super::Driver;
-use crate::control::board::Trouble;
+use crate::control::board::{Board, Trouble};
+use crate::control::history::History;
 use crate::control::store::{Store, export};
 use crate::policy::lifecycle::Lifecycle;
+
+/// Puts the renewals of earlier runs on the board.
+pub(super) async fn recall(store: &Store, board: &Board) {
+    let history = store.off_thread(Store::history).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the renewals of earlier runs could not be read");
+        History::default()
+    });
+    board.write(|notes| notes.history = history);
+}
 
 impl Driver {
     pub(super) async fn persist(&self) {
         let memory = self.board.read_with(|notes| notes.lifecycle.as_ref().map(Lifecycle::memory));
         let Some(memory) = memory else { return };
         let keeping = self.notifier.keeping();
+        let history = self.board.write(|notes| notes.history.take_unsaved());
         let save = move |store: &Store| {
             // The alerts first: what is killed in between is told twice, rather than never.
             keeping.map_or(Ok(()), |keeping| keeping(store))?;
-            store.save_memory(&memory)
+            store.save_memory(&memory)?;
+            history.map_or(Ok(()), |history| store.save_history(&history))
         };
         let saved = self.store.off_thread(save).await;
+        if saved.is_err() {
+            self.board.write(|notes| notes.history.not_saved());
+        }
         self.board.trouble(Trouble::Store, saved.err().map(|error| error.to_string()));
     }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use time::OffsetDateTime;
 
 use super::{Activity, Lifecycle, Obstacle, Reason};
-use crate::policy::alert::{Route, Situation, Trouble, Worth};
+use crate::policy::alert::{Open, Route, Situation, Trouble, Worth};
+use crate::policy::renewal_info::{RenewalInfo, Window};
 
 /// What the certificate is worth: a function of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,23 @@ pub enum Health {
     Expired,
     /// There is none.
     Missing,
+}
+
+/// The moments of a certificate's life, in the order in which they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Milestones {
+    /// From when on it is good.
+    pub issued: OffsetDateTime,
+    /// When the CA wants it renewed.
+    pub window: Option<Window>,
+    /// The next try, where one is planned: the renewal, or what follows a failure.
+    pub planned: Option<OffsetDateTime>,
+    /// When it is renewed at the latest.
+    pub threshold: OffsetDateTime,
+    /// From when on it is critical.
+    pub critical: OffsetDateTime,
+    /// Its end.
+    pub expiry: OffsetDateTime,
 }
 
 /// The state, in the administrator's words.
@@ -69,6 +87,26 @@ impl Lifecycle {
 }
 
 impl Lifecycle {
+    /// The life of the certificate that is held.
+    #[must_use]
+    pub fn milestones(&self) -> Option<Milestones> {
+        let life = self.held.as_ref()?.life;
+        Some(Milestones {
+            issued: life.not_before,
+            window: self.renewal_info.as_ref().and_then(RenewalInfo::window),
+            planned: self.next_renewal_at(),
+            threshold: life.latest(self.terms.renew_threshold),
+            critical: life.critical_from(),
+            expiry: life.not_after,
+        })
+    }
+
+    /// What the administrator was told since all was well.
+    #[must_use]
+    pub fn alerts(&self) -> &Open {
+        &self.alerts
+    }
+
     /// As far as somebody may want to be told.
     pub(super) fn situation(&self, now: OffsetDateTime) -> Situation {
         let short = self.held.as_ref().is_none_or(|held| held.life.short_from() <= now);
