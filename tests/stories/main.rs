@@ -18,6 +18,7 @@ mod https;
 mod kills;
 mod limits;
 mod loopback;
+mod looking;
 mod peers;
 mod ports;
 mod settings;

@@ -65,7 +65,7 @@ pub(super) fn html(scene: &Scene<'_>, language: Language) -> String {
     }
     traffic(&mut page, words, scene);
     sections::renewals(&mut page, words, status);
-    sections::inbounds(&mut page, words, language, &inbounds);
+    sections::inbounds(&mut page, words, language, (&inbounds, status.xray_note.as_deref()));
     sections::listeners(&mut page, words, status);
     sections::certificate(&mut page, words, status);
     page.raw("</main>");

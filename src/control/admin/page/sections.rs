@@ -131,11 +131,24 @@ fn pasts(html: &mut Html, words: &Words, pasts: &[Past], now: OffsetDateTime) {
 }
 
 /// Xray's inbounds, as the answer to `/status` has them.
-pub(super) fn inbounds(html: &mut Html, words: &Words, language: Language, inbounds: &Value) {
-    let Some(inbounds) = inbounds.as_array().filter(|inbounds| !inbounds.is_empty()) else {
+pub(super) fn inbounds(
+    html: &mut Html,
+    words: &Words,
+    language: Language,
+    (inbounds, note): (&Value, Option<&str>),
+) {
+    let inbounds = inbounds.as_array().map_or(&[][..], Vec::as_slice);
+    if inbounds.is_empty() && note.is_none() {
         return;
-    };
+    }
     html.raw("<section><h2>Xray</h2>");
+    if let Some(note) = note {
+        html.raw("<p class=\"soft\">").text(note).raw("</p>");
+    }
+    if inbounds.is_empty() {
+        html.raw("</section>");
+        return;
+    }
     table(html, &[words.inbound, words.certificate, words.detail]);
     for inbound in inbounds {
         let said = |name: &str| inbound[name].as_str().unwrap_or_default();

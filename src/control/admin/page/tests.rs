@@ -44,7 +44,8 @@ fn status() -> Status {
             }),
             joined: None,
         }],
-        xray: [],
+        xray: Vec::new(),
+        xray_note: None,
         renewal: None,
         life: Some(Life {
             issued_at: NOW - Duration::hours(80),
@@ -96,12 +97,12 @@ fn a_hostile_inbound_is_text_too() {
         "audit": { "follows": { "en": HOSTILE, "zh-CN": "" }, "remedy": null },
     }]);
     let mut page = Html::new();
-    sections::inbounds(&mut page, words::of(Language::English), Language::English, &inbound);
+    sections::inbounds(&mut page, words::of(Language::English), Language::English, (&inbound, Some(HOSTILE)));
     let page = page.finish();
     assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
     assert_eq!(
         page.matches("&lt;script&gt;").count(),
-        5,
+        6,
         "all but what it serves, which is one of three words: {page}"
     );
     assert!(page.contains("<span class=\"word unknown\">unknown</span>"), "{page}");
