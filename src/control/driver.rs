@@ -146,7 +146,7 @@ impl Driver {
             }
             None => (None, None),
         };
-        mend::recall(store, board).await;
+        mend::recall(&store, board).await;
         board.write(|notes| notes.certificate = managed.as_ref().map(|pair| pair.facts.clone()));
         installed.send_replace(managed.clone());
         let mut driver = Self {

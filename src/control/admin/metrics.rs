@@ -31,6 +31,7 @@ pub(super) fn text(context: &Context, status: &Status) -> String {
     page.certificate(status);
     page.xray(status);
     page.alerts(status);
+    page.open_alerts(status);
     page.0
 }
 
@@ -159,7 +160,7 @@ impl Page {
         }
     }
 
-    fn alerts(&mut self, status: &Status) {
+    fn open_alerts(&mut self, status: &Status) {
         self.head("doorman_alert_open", "gauge", "1 from an alert until all is well again.");
         for kind in Kind::WORSENINGS {
             let open = status.open_alerts.iter().any(|alert| alert.alert == kind);

@@ -161,6 +161,7 @@ impl OpenAlert {
             severity: match alert.severity() {
                 Severity::Info => "info",
                 Severity::Warning => "warning",
+                Severity::Error => "error",
                 Severity::Critical => "critical",
             },
             told_at,
