@@ -186,6 +186,9 @@ impl Download {
         watcher: Option<&Watcher>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(said) = self.said.take() {
+            return Poll::Ready(Some(Ok(Frame::data(said))));
+        }
         if self.broken.is_none() {
             let frame = ready!(self.lease.link().poll_body(&mut self.incoming, cx));
             match (frame, watcher) {
@@ -237,6 +240,8 @@ enum Content {
 struct Download {
     incoming: Incoming,
     lease: Lease,
+    /// What came of it already.
+    said: Option<Bytes>,
     /// Why the upstream broke off, and the connection's flushes when it did.
     broken: Option<(Cut, u64)>,
 }
@@ -248,10 +253,10 @@ impl ResponseBody {
         Self { content, watcher: None }
     }
 
-    /// What the upstream sends; its connection goes back to the pool at the end.
-    pub(super) fn relayed(incoming: Incoming, lease: Lease) -> Self {
+    /// What the upstream sends, after what it has `said` already; its connection goes back to the pool at the end.
+    pub(super) fn relayed(incoming: Incoming, lease: Lease, said: Option<Bytes>) -> Self {
         Self {
-            content: Content::Relayed(Box::new(Download { incoming, lease, broken: None })),
+            content: Content::Relayed(Box::new(Download { incoming, lease, said, broken: None })),
             watcher: None,
         }
     }
@@ -295,7 +300,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
-            Content::Relayed(download) => download.incoming.is_end_stream(),
+            Content::Relayed(download) => download.said.is_none() && download.incoming.is_end_stream(),
         }
     }
 

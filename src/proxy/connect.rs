@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::io::Errno;
 use rustls::pki_types::ServerName;
@@ -23,6 +24,33 @@ const OUR_LIMITS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL,
 #[derive(Clone)]
 pub(super) struct Connector {
     tls: Option<TlsConnector>,
+    /// Shared by all workers, so that each worsening is told once.
+    pub(super) told: Told,
+}
+
+/// What is wrong with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Trouble {
+    /// Nothing.
+    None,
+    /// It gives no answer to relay.
+    NoAnswer,
+    /// It is spoken to with TLS, or without, and speaks the other.
+    Scheme,
+}
+
+/// What of it is in the log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told(Arc<AtomicU8>);
+
+impl Told {
+    /// Whether it is news.
+    pub(super) fn change_to(&self, trouble: Trouble) -> bool {
+        let trouble = trouble as u8;
+        // Mostly it is not, and then the workers write to nothing that they share.
+        self.0.load(Ordering::Relaxed) != trouble && self.0.swap(trouble, Ordering::Relaxed) != trouble
+    }
 }
 
 /// Why an upstream was not reached.
@@ -71,6 +99,19 @@ impl ConnectError {
         }
     }
 
+    /// Plain HTTP, or something else that is no TLS, is spoken there.
+    pub(super) fn is_without_tls(&self) -> bool {
+        match self {
+            Self::Handshake(error) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+                matches!(cause, Some(rustls::Error::InvalidMessage(_)))
+            }
+            Self::Lookup(_) | Self::Connect(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => {
+                false
+            }
+        }
+    }
+
     /// Silence, as opposed to a refusal.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut)
@@ -87,7 +128,7 @@ impl Connector {
             Scheme::Http => None,
             Scheme::Https(trust) => Some(TlsConnector::from(Arc::new(trust::client_config(trust)?))),
         };
-        Ok(Self { tls })
+        Ok(Self { tls, told: Told::default() })
     }
 
     /// A connection that is ready for a request.

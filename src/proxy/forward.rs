@@ -13,16 +13,16 @@ use hyper::body::{Body, Incoming};
 use tracing::{debug, warn};
 
 use super::body::{Opener, RequestBody, ResponseBody, Upload};
-use super::connect::ConnectError;
+use super::connect::{ConnectError, Trouble};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
-use super::link::ExchangeError;
+use super::link::{ExchangeError, Said};
 use super::pool::{Lease, Pool};
 use super::respond;
 use super::service::Client;
 use super::timer::Timer;
 use super::tunnel::Side;
-use crate::config::Scheme;
+use crate::config::Address;
 use crate::policy::headers::{self, Ambiguous, Origin};
 
 /// A request as it goes to the upstream.
@@ -179,7 +179,17 @@ fn exchange(
 ) -> impl Future<Output = Result<(Response<Incoming>, Lease), ExchangeError>> {
     let sent = lease.link().send(*request);
     async move {
-        let response = lease.link().receive(sent, timer).await?;
+        let mut response = match lease.link().receive(sent, timer).await {
+            Ok(response) => response,
+            Err(ExchangeError::Failed(error)) if error.is_parse() => {
+                let tls = lease.take().speaks_tls();
+                return Err(if tls { ExchangeError::Tls } else { ExchangeError::Failed(error) });
+            }
+            Err(error) => return Err(error),
+        };
+        if lease.link().is_told_of_tls(&mut response).await {
+            return Err(ExchangeError::Tls);
+        }
         lease.pool().answered();
         Ok((response, lease))
     }
@@ -218,7 +228,8 @@ async fn relay(
         }
     };
     parts.version = Version::HTTP_11;
-    let mut response = Response::from_parts(parts, ResponseBody::relayed(incoming, lease));
+    let said = parts.extensions.remove::<Said>().map(|Said(said)| said);
+    let mut response = Response::from_parts(parts, ResponseBody::relayed(incoming, lease, said));
     if terms.is_incomplete() {
         respond::close_after(&mut response); // the rest of the request is not read as another one
     }
@@ -263,15 +274,31 @@ fn refuse(client: &Client, pool: &Pool, terms: &Terms, failure: &Failure) -> Res
             (StatusCode::BAD_GATEWAY, Blame::Upstream)
         }
     };
+    let other = failure.other_scheme();
     if blame == Blame::Upstream {
         client.worker.counters.upstream_errors.increment();
-        log(pool, failure);
+        match other {
+            Some(other) => log_scheme(pool, other),
+            None => log(pool, failure),
+        }
     }
-    let mut response = respond::status(status);
+    let mut response = other
+        .map_or_else(|| respond::status(status), |other| respond::wrong_scheme(&other.to_ascii_uppercase()));
     if terms.is_incomplete() {
         respond::close_after(&mut response); // the rest of the body is not read
     }
     response
+}
+
+impl Failure {
+    /// The scheme that the upstream speaks, if it is the other one.
+    fn other_scheme(&self) -> Option<&'static str> {
+        match self {
+            Self::Exchange(ExchangeError::Tls) => Some("https"),
+            Self::Connect(error) if error.is_without_tls() => Some("http"),
+            Self::Connect(_) | Self::Exchange(_) | Self::Answer(_) | Self::Unasked => None,
+        }
+    }
 }
 
 /// Who is to be told that an exchange failed.
@@ -281,26 +308,36 @@ enum Blame {
     Upstream,
 }
 
+/// One line when it is noticed that an upstream speaks the other scheme, with what to write.
+fn log_scheme(pool: &Pool, other: &str) {
+    let news = pool.failed(Trouble::Scheme);
+    match (&pool.upstream().address, pool.setting()) {
+        (_, _) if !news => debug!("the upstream still speaks {other}"),
+        (Address::Tcp { host, port }, Some(setting)) => {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            warn!(
+                "the upstream speaks {other}, not what it is spoken to in: write {setting} = \"{other}://{host}:{port}\""
+            );
+        }
+        (address, _) => {
+            warn!(?address, "the upstream speaks {other}, but only plain http can be spoken there");
+        }
+    }
+}
+
 /// One line when an upstream begins to fail; the rest at DEBUG until it answers again.
 fn log(pool: &Pool, failure: &Failure) {
     let upstream = &pool.upstream().address;
     let (problem, cause) = match failure {
         Failure::Connect(error) => (error.to_string(), error.source().map(ToString::to_string)),
         Failure::Exchange(ExchangeError::Failed(error)) if error.is_parse() => {
-            let other = match pool.upstream().scheme {
-                Scheme::Http => "https",
-                Scheme::Https(_) => "http",
-            };
-            (
-                format!("it does not speak HTTP; should its address begin with {other}://?"),
-                Some(error.to_string()),
-            )
+            ("it does not speak HTTP".to_owned(), Some(error.to_string()))
         }
         Failure::Exchange(error) => (error.to_string(), error.source().map(ToString::to_string)),
         Failure::Answer(ambiguous) => (ambiguous.to_string(), None),
         Failure::Unasked => ("it switched protocols without being asked".to_owned(), None),
     };
-    if pool.failed() {
+    if pool.failed(Trouble::NoAnswer) {
         warn!(?upstream, problem, cause, "the upstream gave no answer to relay");
     } else {
         debug!(?upstream, problem, cause, "the upstream gave no answer to relay");

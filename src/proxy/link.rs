@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
@@ -26,8 +26,18 @@ pub(super) struct Link {
     ended: bool,
 }
 
+/// How the answer to plain HTTP begins where TLS is spoken: X-Panel's and 3x-ui's redirect, and the alert of a TLS library.
+const ANSWERS_OF_TLS: [&[u8]; 2] = [b"HTTP/0.0 307", b"\x15\x03"];
+
+/// What Go's own server says to it, with status 400 in HTTP/1.0 and not one field.
+const ANSWER_OF_GO: &[u8] = b"Client sent an HTTP request to an HTTPS server.\n";
+
 /// What hyper tells of a request that was handed over.
 pub(super) type Reply = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// The first piece of a response body, which was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Said(pub(super) Bytes);
 
 /// Why an exchange brought no response.
 #[derive(Debug, Error)]
@@ -38,6 +48,9 @@ pub(super) enum ExchangeError {
     /// The connection failed, or what came back is not HTTP.
     #[error("the exchange failed")]
     Failed(#[source] hyper::Error),
+    /// It speaks TLS, and is spoken to without.
+    #[error("it speaks https, and is spoken to in http")]
+    Tls,
     /// The time for it was over.
     #[error("no answer in time")]
     TimedOut,
@@ -49,7 +62,7 @@ impl ExchangeError {
         match self {
             Self::Failed(error) => !error.is_parse(),
             Self::Unsent(_) => true,
-            Self::TimedOut => false,
+            Self::Tls | Self::TimedOut => false,
         }
     }
 }
@@ -121,6 +134,30 @@ impl Link {
     pub(super) fn is_open(&mut self) -> bool {
         self.drive(&Context::from_waker(Waker::noop()));
         !self.ended && !self.driver.is_deaf() && self.sender.is_ready()
+    }
+
+    /// After an answer that is no HTTP: whether TLS is spoken there.
+    pub(super) fn speaks_tls(self: Box<Self>) -> bool {
+        let unread = self.connection.into_parts().read_buf;
+        ANSWERS_OF_TLS.iter().any(|start| unread.starts_with(start))
+    }
+
+    /// Whether an answer says that TLS is spoken there. If it may have said so, but did not, what it said goes with it.
+    pub(super) async fn is_told_of_tls(&mut self, response: &mut Response<Incoming>) -> bool {
+        let like_go = response.status() == StatusCode::BAD_REQUEST
+            && response.version() == Version::HTTP_10
+            && response.headers().is_empty();
+        if !like_go {
+            return false;
+        }
+        let body = response.body_mut();
+        let piece = std::future::poll_fn(|cx| self.poll_body(body, cx)).await;
+        let Some(Ok(Ok(said))) = piece.map(|piece| piece.map(http_body::Frame::into_data)) else {
+            return false;
+        };
+        let told = said == ANSWER_OF_GO;
+        response.extensions_mut().insert(Said(said));
+        told
     }
 
     /// After a 101: the stream, and what the upstream has already said in the new protocol.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::info;
 
-use super::connect::{ConnectError, Connector};
+use super::connect::{ConnectError, Connector, Trouble};
 use super::link::Link;
 use super::now::{self, Instant};
 use crate::config::Upstream;
@@ -34,7 +34,8 @@ pub(super) struct Pool {
     idle: RefCell<Vec<Idle>>,
     kept_one: Notify,
     last_answer: Cell<Option<Instant>>,
-    failing: Cell<bool>,
+    /// The setting with its URL.
+    setting: Option<&'static str>,
     waiting: Cell<usize>,
 }
 
@@ -53,14 +54,14 @@ pub(super) struct Lease {
 
 impl Pool {
     /// An empty pool. No connection is opened in advance: some panels close silent ones after 5 s.
-    pub(super) fn new(upstream: Upstream, connector: Connector) -> Rc<Self> {
+    pub(super) fn new(upstream: Upstream, connector: Connector, setting: Option<&'static str>) -> Rc<Self> {
         Rc::new(Self {
             upstream,
             connector,
             idle: RefCell::new(Vec::new()),
             kept_one: Notify::new(),
             last_answer: Cell::new(None),
-            failing: Cell::new(false),
+            setting,
             waiting: Cell::new(0),
         })
     }
@@ -107,14 +108,19 @@ impl Pool {
     /// The upstream has answered: from now on a refusal may be a restart.
     pub(super) fn answered(&self) {
         self.last_answer.set(Some(now::now()));
-        if self.failing.replace(false) {
+        if self.connector.told.change_to(Trouble::None) {
             info!(upstream = ?self.upstream.address, "the upstream answers again");
         }
     }
 
     /// The upstream gave no answer. Whether this is news.
-    pub(super) fn failed(&self) -> bool {
-        !self.failing.replace(true)
+    pub(super) fn failed(&self, trouble: Trouble) -> bool {
+        self.connector.told.change_to(trouble)
+    }
+
+    /// The setting with its URL, if it has one.
+    pub(super) fn setting(&self) -> Option<&'static str> {
+        self.setting
     }
 
     /// Closes what has been idle for too long or was closed by the upstream. Runs as long as the worker.

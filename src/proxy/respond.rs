@@ -35,6 +35,17 @@ pub(super) fn status(status: StatusCode) -> Response<ResponseBody> {
     response
 }
 
+/// A page that says that the upstream speaks `other` than it is spoken to in, which only its administrator can mend.
+pub(super) fn wrong_scheme(other: &str) -> Response<ResponseBody> {
+    let mut response = status(StatusCode::BAD_GATEWAY);
+    let mut page = page(StatusCode::BAD_GATEWAY);
+    page.push_str(&format!(
+        "<p>The server behind this one speaks {other}, and was not spoken to in it.</p>\n"
+    ));
+    *response.body_mut() = ResponseBody::whole(Bytes::from(page));
+    response
+}
+
 /// The answer to a request that is not forwarded.
 pub(super) fn refusal(refusal: Refusal) -> Response<ResponseBody> {
     let mut response = status(refusal.status());

@@ -94,7 +94,9 @@ pub(super) fn run(
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
-        let upstreams = plan.upstreams.iter().cloned().map(pool).collect::<Vec<_>>();
+        let settings =
+            std::iter::once("panel.upstream").chain(std::iter::repeat("forward.upstream")).map(Some);
+        let upstreams = plan.upstreams.iter().cloned().zip(settings).map(pool).collect::<Vec<_>>();
         let worker = Rc::new(Worker::new(plan));
         let looked_after = Rc::clone(&worker);
         spawn_local(async move { looked_after.awake.look_after().await });
@@ -119,8 +121,8 @@ pub(super) fn run(
 }
 
 /// A pool whose idle connections are looked after.
-fn pool((upstream, connector): (Upstream, Connector)) -> Rc<Pool> {
-    let pool = Pool::new(upstream, connector);
+fn pool(((upstream, connector), setting): ((Upstream, Connector), Option<&'static str>)) -> Rc<Pool> {
+    let pool = Pool::new(upstream, connector, setting);
     spawn_local(Rc::clone(&pool).sweep());
     pool
 }
@@ -143,7 +145,7 @@ impl Worker {
             limits: Rc::new(plan.limits),
             challenges: plan.challenges,
             acme_webroot: plan.acme_webroot,
-            acme_upstream: plan.acme_upstream.map(pool),
+            acme_upstream: plan.acme_upstream.map(|upstream| pool((upstream, None))),
             access_log: AccessSampler::new(plan.access_log),
             counters: plan.counters,
             gate: plan.gate,

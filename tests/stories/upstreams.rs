@@ -64,16 +64,64 @@ async fn a_pinned_panel_answers_and_another_does_not() {
 }
 
 #[tokio::test]
-async fn a_panel_that_turns_out_to_speak_https_is_a_502() {
-    // What an HTTPS panel of Go says to plain HTTP.
-    let panel =
-        Upstream::answering(|_| b"HTTP/0.0 307 Temporary Redirect\r\nLocation: https://h/\r\n\r\n".to_vec())
-            .await;
+async fn a_panel_that_turns_out_to_speak_https_is_a_502_that_says_so() {
+    for answer_to_plain_http in [
+        // X-Panel and 3x-ui, Go's own server, and a TLS library that sends an alert.
+        &b"HTTP/0.0 307 Temporary Redirect\r\nLocation: https://h/\r\n\r\n"[..],
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+    ] {
+        let panel = Upstream::with(move |mut client| async move {
+            client.head().await;
+            client.send(answer_to_plain_http).await;
+        })
+        .await;
+        let door = Doorman::start(&Settings::panel(panel.url())).await;
+
+        says_the_scheme(&door, &panel, "https").await;
+    }
+}
+
+#[tokio::test]
+async fn a_panel_that_turns_out_to_speak_http_is_a_502_that_says_so() {
+    // What servers say to a TLS handshake.
+    let panel = Upstream::with(|mut client| async move {
+        client.more().await;
+        client.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(format!("https://{}", panel.address))).await;
+
+    says_the_scheme(&door, &panel, "http").await;
+}
+
+#[tokio::test]
+async fn a_refusal_in_http_1_0_that_says_something_else_is_the_panels_own() {
+    let panel = Upstream::with(|mut client| async move {
+        client.head().await;
+        client.send("HTTP/1.0 400 Bad Request\r\n\r\nClient sent ").await;
+        client.send("something else.\n").await;
+    })
+    .await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
 
     let answer = get(door.http().await, "/").await;
 
-    assert_eq!((answer.status(), answer.field("location")), (502, None));
+    assert_eq!((answer.status(), answer.text()), (400, "Client sent something else.\n"));
+}
+
+/// The page says it without a word about the panel, and the log once, with what to write.
+async fn says_the_scheme(door: &Doorman, panel: &Upstream, scheme: &str) {
+    for _ in 0..3 {
+        let answer = get(door.http().await, "/").await;
+        assert_eq!((answer.status(), answer.field("location")), (502, None));
+        assert!(answer.text().contains(&format!("speaks {},", scheme.to_uppercase())), "{}", answer.text());
+        assert!(!answer.head_and_body().contains(&panel.address.port().to_string()));
+    }
+    let expected = format!("write panel.upstream = \"{scheme}://{}\"", panel.address);
+    let said: Vec<_> = door.process.log().into_iter().filter(|line| line.contains("WARN")).collect();
+    assert!(said.iter().any(|line| line.contains(&expected)), "{said:#?}");
+    assert_eq!(said.iter().filter(|line| line.contains("upstream")).count(), 1, "{said:#?}");
 }
 
 #[tokio::test]

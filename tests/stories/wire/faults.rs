@@ -24,10 +24,7 @@ fn fails(name: &'static str, answer: impl AsRef<[u8]>) -> Row {
 fn unreadable() -> Vec<Row> {
     vec![
         fails("no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-        fails(
-            "what an HTTPS panel of Go says to plain HTTP",
-            "HTTP/0.0 307 Temporary Redirect\r\nLocation: https://h/\r\n\r\n",
-        ),
+        fails("HTTP/0.0", "HTTP/0.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
         fails("HTTP/2", "HTTP/2 200 OK\r\n\r\n"),
         fails("a status of two digits", "HTTP/1.1 20 OK\r\n\r\n"),
         fails("a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n"),
