@@ -14,6 +14,7 @@ mod challenges;
 mod commands;
 mod doctor;
 mod forwarding;
+mod forwards;
 mod https;
 mod kills;
 mod limits;
