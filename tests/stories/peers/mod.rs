@@ -5,6 +5,7 @@ mod curl;
 mod early;
 mod http2;
 mod origins;
+mod router;
 mod shapes;
 mod websocket;
 
