@@ -70,6 +70,9 @@ fn line(bytes: &[u8]) -> Start {
         let complete = within.len() == MAX_LINE_BYTES || within.contains(&b'\n');
         return if complete { Start::Malformed } else { Start::Undecided };
     };
+    if within[..end].contains(&b'\n') {
+        return Start::Malformed; // as it was before the end was seen
+    }
     let Ok(Some(client)) = std::str::from_utf8(&within[LINE.len()..end]).map(client_of_line) else {
         return Start::Malformed;
     };
@@ -183,6 +186,7 @@ mod tests {
             "PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n",
+            "PROXY UNKNOWN \n\r\n",
             "PROXY TCP4 [::1] [::1] 1 2\r\n",
             "PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
             "PROXY / HTTP/1.1\r\n",
