@@ -29,7 +29,7 @@ const FIRST_BYTES: usize = 4096;
 /// that at the latest.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// From so many connections on, what the allocator keeps of them is worth asking for.
+/// What the allocator keeps of so many connections is worth asking for.
 const MANY: usize = 32;
 
 /// Between two times that it is asked.
@@ -62,22 +62,23 @@ impl Awake {
     /// Wakes those that may be parked, for ever, and gives back what many of them have left. Nothing runs while there is
     /// nothing to do.
     pub(super) async fn look_after(&self) {
-        let mut most = 0;
+        let (mut most, mut left) = (0, 0);
         let mut given_back = now::now();
         loop {
-            if self.count() == 0 && most < MANY {
+            if self.count() == 0 && left < MANY {
                 self.first.notified().await;
             }
             sleep(MOMENT).await;
             now::tick();
             let awake = self.count();
             most = most.max(awake);
-            if most >= MANY && awake <= most / 2 && now::since(given_back) >= PAUSE {
+            // Counted by those that left: a slow stream of them is never many at a time, and leaves as much.
+            if left >= MANY && awake <= most / 2 && now::since(given_back) >= PAUSE {
                 give_back();
-                most = awake;
+                (most, left) = (awake, 0);
                 given_back = now::now();
             }
-            self.wake_idle();
+            left += self.wake_idle();
         }
     }
 
@@ -85,8 +86,10 @@ impl Awake {
         self.connections.borrow().len()
     }
 
-    fn wake_idle(&self) {
+    /// How many need not be looked through any more.
+    fn wake_idle(&self) -> usize {
         let mut connections = self.connections.borrow_mut();
+        let before = connections.len();
         connections.retain(|activity| {
             let idle = is_due(activity);
             if idle {
@@ -97,6 +100,7 @@ impl Awake {
         });
         let room = connections.len() * 2;
         connections.shrink_to(room);
+        before - connections.len()
     }
 }
 
