@@ -271,7 +271,8 @@ async fn a_long_text_comes_in_pieces_that_are_each_whole() {
     let door = start(&store, &telling(telegram.address, &[ALICE])).await;
 
     let limit = Duration::from_secs(40);
-    let status = door.until("everything is told", limit, |status| waiting(status) == 0).await;
+    let told = |status: &Value| waiting(status) == 0 && telegram.heard(ALICE).len() >= 4;
+    let status = door.until("everything is told", limit, told).await;
     assert!(status["alerts"]["channels"][0]["last_error"].is_null(), "{status:#}");
     let heard = telegram.heard(ALICE);
     assert!(heard.len() >= 4, "{} pieces", heard.len());
