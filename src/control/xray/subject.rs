@@ -21,7 +21,8 @@ const SLOW: Duration = Duration::from_secs(10);
 
 /// Between two looks where nothing is expected to change.
 const AT_REST: Duration = Duration::from_secs(300);
-const UNSEEN: Duration = Duration::from_secs(30);
+/// One that was not there is often only being started.
+const UNSEEN: Duration = Duration::from_secs(8);
 
 /// Looks at each port where two processes share it, so that both are met.
 const LOOKS_WHERE_SHARED: usize = 12;
