@@ -163,7 +163,9 @@ async fn renew_shows_each_inbound_as_it_turns_current() {
         Inbound::new("hourly", "vless", "tcp", site.files_with(&json!({}))),
     ];
     begin(&mut xray, inbounds).await;
-    site.serves("hourly", "current", NOTICED).await;
+    for tag in ["by-itself", "helped", "hourly"] {
+        site.serves(tag, "current", NOTICED).await;
+    }
 
     let output = site.door.command(&["renew", "--force"]).await;
 
