@@ -5,6 +5,7 @@
 
 mod accept;
 mod activity;
+mod allocator;
 mod body;
 mod connect;
 mod connection;

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
+use super::allocator;
 use super::now;
 use super::stream::Stream;
 use crate::shared::stats::Counter;
@@ -29,14 +30,14 @@ const FIRST_BYTES: usize = 4096;
 /// that at the latest.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// What the allocator keeps of so many connections is worth asking for.
+/// What the allocator keeps of so many connections is worth asking for while others go on.
 const MANY: usize = 32;
 
 /// Between two times that it is asked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Larger than any address space.
-const IMPOSSIBLE: usize = usize::MAX / 4;
+/// How often it is asked for the same: what it finds free only when it is asked, it returns the next time.
+const ROUNDS: u32 = 3;
 
 /// The connections of a worker that hyper has.
 #[derive(Default)]
@@ -59,26 +60,20 @@ impl Awake {
         connections.push(Rc::clone(activity));
     }
 
-    /// Wakes those that may be parked, for ever, and gives back what many of them have left. Nothing runs while there is
-    /// nothing to do.
+    /// Wakes those that may be parked, for ever, and gives back what they have left. Nothing runs while there is nothing
+    /// to do.
     pub(super) async fn look_after(&self) {
-        let (mut most, mut left) = (0, 0);
-        let mut given_back = now::now();
+        let mut leavings = Leavings::new();
         loop {
-            if self.count() == 0 && left < MANY {
+            if self.count() == 0 && leavings.are_returned() {
                 self.first.notified().await;
             }
             sleep(MOMENT).await;
             now::tick();
-            let awake = self.count();
-            most = most.max(awake);
-            // Counted by those that left: a slow stream of them is never many at a time, and leaves as much.
-            if left >= MANY && awake <= most / 2 && now::since(given_back) >= PAUSE {
-                give_back();
-                (most, left) = (awake, 0);
-                given_back = now::now();
+            if leavings.are_due(self.count()) && allocator::give_back() {
+                leavings.were_returned();
             }
-            left += self.wake_idle();
+            leavings.add(self.wake_idle());
         }
     }
 
@@ -101,6 +96,51 @@ impl Awake {
         let room = connections.len() * 2;
         connections.shrink_to(room);
         before - connections.len()
+    }
+}
+
+/// What connections have left behind in the allocator.
+struct Leavings {
+    /// Most that were awake since it was asked last.
+    most: usize,
+    /// Those that left since. Counted by these, because a slow stream of them is never many at a time, and leaves as
+    /// much.
+    left: usize,
+    /// Times that it is still to be asked.
+    rounds: u32,
+    asked: now::Instant,
+}
+
+impl Leavings {
+    fn new() -> Self {
+        Self { most: 0, left: 0, rounds: 0, asked: now::now() }
+    }
+
+    fn add(&mut self, left: usize) {
+        self.left += left;
+    }
+
+    fn are_returned(&self) -> bool {
+        self.left == 0 && self.rounds == 0
+    }
+
+    /// Whether the allocator is to be asked now, while so many connections are awake.
+    fn are_due(&mut self, awake: usize) -> bool {
+        self.most = self.most.max(awake);
+        if now::since(self.asked) < PAUSE {
+            return false;
+        }
+        let fewer = self.left >= MANY && awake <= self.most / 2;
+        let last = self.left > 0 && awake == 0;
+        if fewer || last {
+            (self.most, self.left, self.rounds) = (awake, 0, ROUNDS);
+        }
+        self.rounds > 0
+    }
+
+    fn were_returned(&mut self) {
+        self.rounds -= 1;
+        self.asked = now::now();
     }
 }
 
@@ -200,13 +240,4 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.decrement();
     }
-}
-
-/// Lets the allocator return to the system what this thread has freed. By itself it does so while memory is being freed,
-/// and keeps what was freed last. It collects everything before it refuses an allocation, which is the one way to ask it
-/// that needs no `unsafe` call.
-fn give_back() {
-    let mut nothing = Vec::<u8>::new();
-    let refused = nothing.try_reserve_exact(IMPOSSIBLE).is_err();
-    std::hint::black_box((nothing, refused));
 }
