@@ -1,6 +1,7 @@
 //! One order at an ACME CA, from the account to the checked certificate. The only module that knows the library.
 
 mod account;
+mod authorize;
 mod error;
 mod patience;
 mod rehearsal;
@@ -14,13 +15,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeHandle, ChallengeStatus, ChallengeType,
-    Identifier, NewOrder, Order, OrderStatus,
-};
+use instant_acme::{Account, CertificateIdentifier, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use tokio::time::Instant;
 
+pub(crate) use self::authorize::Answers;
 pub(crate) use self::error::IssueError;
 use self::patience::with_patience;
 pub(crate) use self::renewal_info::{RenewalInfo, RenewalInfoError, ask as ask_renewal_info};
@@ -34,7 +33,7 @@ use super::when;
 use crate::config::IpCert;
 use crate::policy::failure::{Approach, Challenge};
 use crate::policy::schedule::ORDER_LIFE;
-use crate::shared::challenges::{Published, Publisher};
+use crate::shared::challenges::Publisher;
 use crate::shared::clock;
 use crate::shared::listeners::Listeners;
 
@@ -49,6 +48,9 @@ const POLL: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
 ];
+
+/// So many of these looks in a row may be lost on the way.
+const LOST_POLLS: u32 = 2;
 
 /// An order to be made, and what it needs.
 #[derive(Clone)]
@@ -67,6 +69,8 @@ pub(crate) struct Job {
     pub(crate) store: Store,
     /// Where tokens are published.
     pub(crate) challenges: Publisher,
+    /// What is published for the order in flight.
+    pub(crate) answers: Answers,
     /// Our doors.
     pub(crate) listeners: Listeners,
     /// Where the steps are told.
@@ -74,7 +78,8 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Gets a certificate. Tokens are withdrawn when this returns or is dropped.
+    /// Gets a certificate. What was published for it is withdrawn once the CA does not come any more: when the order is
+    /// through, and when nothing can come of it.
     pub(crate) async fn run(&self) -> Result<Pair, IssueError> {
         if self.approach == Approach::Rehearsed {
             self.rehearse().await?;
@@ -83,6 +88,7 @@ impl Job {
         let outcome = session.follow(&mut order, &key_pem).await;
         // A good one is forgotten once the certificate is installed.
         if outcome.as_ref().is_err_and(IssueError::ends_the_order) {
+            self.answers.withdraw();
             self.forget_pending().await?;
         }
         outcome
@@ -195,12 +201,11 @@ impl Session<'_> {
 
     /// Does what the order's status asks for, until there is a certificate.
     async fn follow(&self, order: &mut Order, key_pem: &str) -> Result<Pair, IssueError> {
-        let mut published = Vec::new();
         loop {
             let status = order.state().status;
             match status {
                 OrderStatus::Pending => {
-                    published = self.authorize(order).await?;
+                    self.authorize(order).await?;
                     self.leave(order, status).await?;
                     if order.state().status != OrderStatus::Invalid {
                         self.job.board.step(Stage::Validated, list(&self.job.config.ips));
@@ -212,79 +217,8 @@ impl Session<'_> {
                 OrderStatus::Invalid => return Err(self.why_invalid(order).await),
             }
         }
-        drop(published);
+        self.job.answers.withdraw();
         self.download(order, key_pem).await
-    }
-
-    /// Answers the challenge of each address that is not authorized yet, sees that through our own doors, and tells the CA.
-    async fn authorize(&self, order: &mut Order) -> Result<Vec<Published>, IssueError> {
-        self.load_authorizations(order).await?;
-        let mut published = Vec::new();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|error| self.library(error))?;
-            let ip = self.ours(authorization.identifier().identifier)?;
-            if authorization.status == AuthorizationStatus::Valid {
-                self.job.board.step(Stage::AlreadyAuthorized, ip.to_string());
-                continue;
-            }
-            let way = self.job.way;
-            let mut challenge =
-                authorization.challenge(kind_of(way)).ok_or(IssueError::NoChallenge(ip, way))?;
-            published.push(match way {
-                Challenge::Http01 => self.token(ip, &challenge).await?,
-                Challenge::TlsAlpn01 => self.certificate(ip, &challenge).await?,
-            });
-            if challenge.status == ChallengeStatus::Pending {
-                self.ask(async || challenge.set_ready().await).await?; // else an earlier try said so already
-            }
-            self.job.board.step(Stage::ValidationRequested, ip.to_string());
-        }
-        Ok(published)
-    }
-
-    /// Fetches what of the authorizations is not known yet; afterwards going through them needs no network.
-    async fn load_authorizations(&self, order: &mut Order) -> Result<(), IssueError> {
-        self.ask(async || {
-            let mut authorizations = order.authorizations();
-            while let Some(authorization) = authorizations.next().await {
-                authorization?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Publishes the token of an address, and fetches it.
-    async fn token(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<Published, IssueError> {
-        let key_authorization = challenge.key_authorization();
-        let (token, answer) = (challenge.token.as_str(), key_authorization.as_str());
-        let published = self.job.challenges.publish(token, answer);
-        let doors: Vec<_> = selfcheck::doors(&self.job.listeners.load()).collect();
-        for address in doors {
-            let seen = selfcheck::fetch(address, ip, token, answer).await;
-            seen.map_err(|source| IssueError::SelfCheck { address, source })?;
-            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}"));
-        }
-        Ok(published)
-    }
-
-    /// Presents the certificate that answers for an address, and looks at it.
-    async fn certificate(
-        &self,
-        ip: IpAddr,
-        challenge: &ChallengeHandle<'_>,
-    ) -> Result<Published, IssueError> {
-        let digest = challenge.key_authorization().digest();
-        let certificate = tls_alpn::certificate(ip, digest.as_ref(), clock::now())?;
-        let published = self.job.challenges.present(ip, &certificate);
-        let doors: Vec<_> = tls_alpn::doors(&self.job.listeners.load()).collect();
-        for address in doors {
-            let seen = tls_alpn::look(address, ip, &certificate).await;
-            seen.map_err(|source| IssueError::TlsCheck { address, source })?;
-            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}, over TLS"));
-        }
-        Ok(published)
     }
 
     /// Asks for the certificate of the key that is in the store.
@@ -303,13 +237,16 @@ impl Session<'_> {
         let patience = Instant::now() + STALL_LIMIT;
         let mut pauses = POLL.iter().copied();
         let mut pause = POLL[0];
+        let mut lost = 0;
         loop {
-            self.ask(async || order.refresh().await.map(|_| ())).await?;
-            if order.state().status != status {
-                return Ok(());
-            }
-            if Instant::now() >= patience {
-                return Err(IssueError::Stalled { status, limit: STALL_LIMIT });
+            let asked = self.ask(async || order.refresh().await.map(|_| ())).await;
+            let over = Instant::now() >= patience;
+            match asked {
+                Ok(()) if order.state().status != status => return Ok(()),
+                Ok(()) if over => return Err(IssueError::Stalled { status, limit: STALL_LIMIT }),
+                Ok(()) => lost = 0,
+                Err(error) if over || lost == LOST_POLLS || !error.leaves_it_open() => return Err(error),
+                Err(_) => lost += 1, // the order goes on all the same
             }
             pause = pauses.next().unwrap_or(pause);
             let wish = self.wire.retry_after().map(|at| at - clock::now());
@@ -369,13 +306,6 @@ impl Session<'_> {
 
     fn library(&self, error: instant_acme::Error) -> IssueError {
         IssueError::from_library(error, self.wire.retry_after())
-    }
-}
-
-fn kind_of(way: Challenge) -> ChallengeType {
-    match way {
-        Challenge::Http01 => ChallengeType::Http01,
-        Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
     }
 }
 

@@ -60,7 +60,7 @@ impl Publisher {
     pub fn publish(&self, token: &str, key_authorization: &str) -> Published {
         let answer = Bytes::copy_from_slice(key_authorization.as_bytes());
         self.change(|answers| answers.tokens.insert(token.to_owned(), answer.clone()));
-        Published { table: self.clone(), what: What::Token(token.to_owned()) }
+        Published { table: self.clone(), what: What::Token(token.to_owned(), answer) }
     }
 
     /// Presents `certificate` to who validates `ip` over TLS, on every listener with TLS, until the guard is dropped.
@@ -68,7 +68,7 @@ impl Publisher {
     pub fn present(&self, ip: IpAddr, certificate: &Arc<CertifiedKey>) -> Published {
         let name = reverse_name(ip);
         self.change(|answers| answers.certificates.insert(name.clone(), Arc::clone(certificate)));
-        Published { table: self.clone(), what: What::Certificate(name) }
+        Published { table: self.clone(), what: What::Certificate(name, Arc::clone(certificate)) }
     }
 
     fn change<T>(&self, mut change: impl FnMut(&mut Answers) -> T) {
@@ -89,15 +89,20 @@ pub struct Published {
 
 #[derive(Debug)]
 enum What {
-    Token(String),
-    Certificate(String),
+    Token(String, Bytes),
+    Certificate(String, Arc<CertifiedKey>),
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
+        // What another guard has published in its place stays.
         self.table.change(|answers| match &self.what {
-            What::Token(token) => drop(answers.tokens.remove(token)),
-            What::Certificate(name) => drop(answers.certificates.remove(name)),
+            What::Token(token, answer) => {
+                answers.tokens.retain(|key, now| key != token || now.as_ptr() != answer.as_ptr());
+            }
+            What::Certificate(name, certificate) => {
+                answers.certificates.retain(|key, now| key != name || !Arc::ptr_eq(now, certificate));
+            }
         });
     }
 }
@@ -135,6 +140,17 @@ mod tests {
         assert_eq!(lookup.answer("b").as_deref(), Some(&b"b.key"[..]));
         drop(second);
         assert_eq!(lookup.answer("b"), None);
+    }
+
+    #[test]
+    fn what_is_published_again_outlives_the_guard_of_before() {
+        let (publisher, lookup) = table();
+        let before = publisher.publish("a", "a.key");
+        let again = publisher.publish("a", "a.key");
+        drop(before);
+        assert_eq!(lookup.answer("a").as_deref(), Some(&b"a.key"[..]));
+        drop(again);
+        assert_eq!(lookup.answer("a"), None);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Terms {
     pub life: Duration,
     /// Seconds of Retry-After while an authorization and while an order is pending.
     pub retry_after: (u64, u64),
+    /// Seconds before it comes to validate: anything below, for each of the three who come; 0: at once.
+    pub sleep: u8,
     /// What a new account must be bound to.
     pub binding: Option<Binding>,
     /// Which Pebble.
@@ -73,6 +75,7 @@ impl Terms {
             authz_reuse: 0,
             life: Duration::from_secs(160 * 3600),
             retry_after: (1, 1),
+            sleep: 0,
             binding: None,
             version: Version::Current,
         }
@@ -112,7 +115,8 @@ impl Pebble {
         command
             .arg("-config")
             .arg(settings)
-            .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_VA_NOSLEEP", if self.terms.sleep == 0 { "1" } else { "0" })
+            .env("PEBBLE_VA_SLEEPTIME", self.terms.sleep.to_string())
             .env("PEBBLE_WFE_NONCEREJECT", self.terms.nonce_reject.to_string())
             .env("PEBBLE_AUTHZREUSE", self.terms.authz_reuse.to_string());
         let process = Process::start("pebble", &mut command);

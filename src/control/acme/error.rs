@@ -169,6 +169,15 @@ impl IssueError {
         }
     }
 
+    /// Whether the CA may have done what it was asked to: no answer came, or one that says that it was not to be asked.
+    pub(super) fn leaves_it_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. } | WireError::Body { .. })
+                | Self::Problem { kind: Kind::Malformed, .. }
+        )
+    }
+
     /// Whether the CA came, or tried to, and was not satisfied.
     pub(super) fn is_a_failed_validation(&self) -> bool {
         matches!(self, Self::Validation { .. } | Self::Invalid)

@@ -3,7 +3,7 @@
 use instant_acme::OrderStatus;
 
 use super::error::IssueError;
-use super::{Job, Session};
+use super::{Answers, Job, Session};
 use crate::config::Directory;
 use crate::policy::failure::{Approach, staging_of};
 
@@ -18,6 +18,7 @@ impl Job {
             Directory { url: staging.to_owned(), ca_file: self.config.directory.ca_file.clone() };
         job.config.eab = None;
         (job.approach, job.replaces) = (Approach::Straight, None);
+        job.answers = Answers::default(); // withdrawn when this returns
         match job.validated().await {
             Ok(()) => Ok(()),
             Err(error) if error.is_a_failed_validation() => Err(IssueError::Rehearsal(Box::new(error))),
@@ -45,9 +46,8 @@ impl Session<'_> {
         let mut order = self.place(None).await?;
         self.job.account_works().await?;
         if order.state().status == OrderStatus::Pending {
-            let published = self.authorize(&mut order).await?;
+            self.authorize(&mut order).await?;
             self.leave(&mut order, OrderStatus::Pending).await?;
-            drop(published);
         }
         if order.state().status == OrderStatus::Invalid {
             return Err(self.why_invalid(&mut order).await);

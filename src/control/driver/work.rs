@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::install::InstallError;
 use crate::config::{self, IpCert};
 use crate::control::acme::{
-    IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
+    Answers, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
 };
 use crate::control::board::{Board, Stage};
 use crate::control::chain::Chain;
@@ -87,6 +87,7 @@ impl Orders {
                 replaces: None,
                 store: store.clone(),
                 challenges: context.challenges.clone(),
+                answers: Answers::default(),
                 listeners: context.listeners.clone(),
                 board: Rc::clone(board),
             })),

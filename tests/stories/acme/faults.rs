@@ -10,7 +10,7 @@ use crate::support::doorman::{Doorman, Settings};
 use crate::support::fault_proxy::{Fault, FaultProxy, Resource};
 use crate::support::pebble::{Binding, Pebble, Terms};
 use crate::support::upstream::Upstream;
-use crate::support::{free_port, tls};
+use crate::support::{free_port, tls, until};
 
 /// A doorman whose CA is down when it starts.
 struct Faulty {
@@ -107,42 +107,61 @@ async fn a_page_instead_of_json_is_a_failure_that_names_the_status() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_anywhere_costs_no_second_certificate_and_no_second_account() {
-    let every = [
-        Resource::Directory,
-        Resource::NewNonce,
-        Resource::NewAccount,
-        Resource::NewOrder,
-        Resource::Authorization,
-        Resource::Challenge,
-        Resource::Order,
-        Resource::Finalize,
-        Resource::Certificate,
-    ];
-    let stories = every.map(|resource| async move {
-        let faulty = Faulty::start(|proxy| proxy.plan(resource, 1, Fault::LoseAnswer)).await;
-        faulty
-            .door
-            .until("the first try's end", ORDER * 2, |status| {
-                status["failures"] == 1 || status["state"] == "valid"
-            })
-            .await;
-        if faulty.door.status().await["state"] != "valid" {
-            faulty.heals().await;
-        }
-        assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (1, 1), "{resource:?}");
-        let most = if resource == Resource::NewOrder { 2 } else { 1 };
+    for [one, two, three] in [
+        [Resource::Directory, Resource::NewNonce, Resource::NewAccount],
+        [Resource::NewOrder, Resource::Authorization, Resource::Challenge],
+        [Resource::Order, Resource::Finalize, Resource::Certificate],
+    ] {
+        tokio::join!(is_lost_once(one), is_lost_once(two), is_lost_once(three));
+    }
+}
+
+async fn is_lost_once(resource: Resource) {
+    let faulty = Faulty::start(|proxy| proxy.plan(resource, 1, Fault::LoseAnswer)).await;
+    let over = |status: &Value| status["failures"] == 1 || status["state"] == "valid";
+    let status = faulty.door.until("the first try's end", ORDER * 2, over).await;
+    if status["state"] != "valid" {
+        faulty.heals().await;
+    }
+    assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (1, 1), "{resource:?}");
+    let most = if resource == Resource::NewOrder { 2 } else { 1 };
+    let orders = faulty.proxy.asked(Resource::NewOrder);
+    assert!(orders <= most, "{resource:?}: {orders} orders; {:#?}", faulty.pebble.log());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_while_the_ca_is_on_its_way_costs_nothing_at_all() {
+    let slowly = |terms| Terms { sleep: 3, ..terms };
+    for resource in [Resource::Challenge, Resource::Order] {
+        let lose = |proxy: &FaultProxy| proxy.plan(resource, 1, Fault::LoseAnswer);
+        let faulty = Faulty::of(slowly, |settings| settings, lose).await;
+
+        let status = faulty.door.reaches("valid", ORDER).await;
+
+        assert_eq!(status["failures"], 0, "{resource:?}");
         let orders = faulty.proxy.asked(Resource::NewOrder);
-        assert!(orders <= most, "{resource:?}: {orders} orders");
-    });
-    let mut all = tokio::task::JoinSet::new();
-    let here = tokio::task::LocalSet::new();
-    here.run_until(async {
-        for story in stories {
-            all.spawn_local(story);
-        }
-        all.join_all().await;
+        assert_eq!((orders, faulty.pebble.count("set INVALID")), (1, 0), "{resource:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_breaks_down_on_its_way_to_us_finds_the_token_all_the_same() {
+    let slowly = |terms| Terms { sleep: 3, ..terms };
+    let lose = |proxy: &FaultProxy| proxy.plan(Resource::Challenge, 1, Fault::LoseAnswer);
+    let faulty = Faulty::of(slowly, |settings| settings, lose).await;
+    until("the CA is told", ORDER, async || (faulty.proxy.asked(Resource::Challenge) == 1).then_some(()))
+        .await;
+    faulty.proxy.break_down(Fault::page(500, "", "down"));
+
+    faulty.failed().await;
+
+    until("the CA has come", ORDER, async || {
+        (faulty.pebble.count("by completed challenge") > 0).then_some(())
     })
     .await;
+    faulty.heals().await;
+    let orders = faulty.proxy.asked(Resource::NewOrder);
+    assert_eq!((orders, faulty.pebble.count("set INVALID")), (1, 0), "{:#?}", faulty.pebble.log());
 }
 
 #[tokio::test]

@@ -1,0 +1,160 @@
+//! That an address is ours: its challenge is answered, the answer is seen through our own doors, and the CA is told.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use instant_acme::{AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Order};
+
+use super::error::IssueError;
+use super::{POLL, Session, selfcheck, tls_alpn};
+use crate::control::board::Stage;
+use crate::policy::failure::Challenge;
+use crate::shared::challenges::Published;
+use crate::shared::clock;
+
+/// What is published for the order in flight, by address.
+///
+/// It outlives a try that breaks off, for the CA may have been told and be on its way: a token that is gone when it comes
+/// is a failed validation, and costs the order. The next try, which takes the order up, publishes the same again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers(Rc<RefCell<HashMap<IpAddr, Published>>>);
+
+impl Answers {
+    /// The CA has come, or nothing waits for it any more.
+    pub(super) fn withdraw(&self) {
+        self.0.take();
+    }
+
+    fn keep(&self, ip: IpAddr, published: Published) {
+        self.0.borrow_mut().insert(ip, published);
+    }
+}
+
+/// A CA that was to be told that an answer is published.
+struct NotTold {
+    ip: IpAddr,
+    error: IssueError,
+}
+
+impl Session<'_> {
+    /// Answers the challenge of each address that is not authorized yet, sees that through our own doors, and tells the CA.
+    pub(super) async fn authorize(&self, order: &mut Order) -> Result<(), IssueError> {
+        self.load_authorizations(order).await?;
+        loop {
+            match self.answer(order).await? {
+                Ok(()) => return Ok(()),
+                // Each round leaves one address fewer to be told of.
+                Err(NotTold { ip, error }) if error.leaves_it_open() && self.was_told(order, ip).await => {
+                    tracing::info!(%ip, %error, "the CA was told all the same");
+                }
+                Err(NotTold { error, .. }) => return Err(error),
+            }
+        }
+    }
+
+    async fn answer(&self, order: &mut Order) -> Result<Result<(), NotTold>, IssueError> {
+        let way = self.job.way;
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| self.library(error))?;
+            let ip = self.ours(authorization.identifier().identifier)?;
+            if authorization.status == AuthorizationStatus::Valid {
+                self.job.board.step(Stage::AlreadyAuthorized, ip.to_string());
+                continue;
+            }
+            let mut challenge =
+                authorization.challenge(kind_of(way)).ok_or(IssueError::NoChallenge(ip, way))?;
+            match way {
+                Challenge::Http01 => self.token(ip, &challenge).await?,
+                Challenge::TlsAlpn01 => self.certificate(ip, &challenge).await?,
+            }
+            // Else an earlier try said so already.
+            if challenge.status == ChallengeStatus::Pending
+                && let Err(error) = self.ask(async || challenge.set_ready().await).await
+            {
+                return Ok(Err(NotTold { ip, error }));
+            }
+            self.job.board.step(Stage::ValidationRequested, ip.to_string());
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether the CA was told though its answer was lost: then it has come already, or does within seconds.
+    async fn was_told(&self, order: &mut Order, ip: IpAddr) -> bool {
+        for pause in POLL {
+            tokio::time::sleep(pause).await;
+            match self.is_open(order, ip).await {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(_) => return false, // the first error says what is wrong
+            }
+        }
+        false
+    }
+
+    /// Whether the CA has still to come, or to be told to, as it says itself.
+    async fn is_open(&self, order: &mut Order, ip: IpAddr) -> Result<bool, IssueError> {
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| self.library(error))?;
+            if self.ours(authorization.identifier().identifier)? != ip {
+                continue;
+            }
+            self.ask(async || authorization.refresh().await.map(|_| ())).await?;
+            let kind = kind_of(self.job.way);
+            let challenge = authorization.challenges.iter().find(|challenge| challenge.r#type == kind);
+            return Ok(authorization.status == AuthorizationStatus::Pending
+                && challenge.is_some_and(|challenge| challenge.status == ChallengeStatus::Pending));
+        }
+        Ok(false)
+    }
+
+    /// Fetches what of the authorizations is not known yet; afterwards going through them needs no network.
+    async fn load_authorizations(&self, order: &mut Order) -> Result<(), IssueError> {
+        self.ask(async || {
+            let mut authorizations = order.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                authorization?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Publishes the token of an address, and fetches it.
+    async fn token(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<(), IssueError> {
+        let key_authorization = challenge.key_authorization();
+        let (token, answer) = (challenge.token.as_str(), key_authorization.as_str());
+        self.job.answers.keep(ip, self.job.challenges.publish(token, answer));
+        let doors: Vec<_> = selfcheck::doors(&self.job.listeners.load()).collect();
+        for address in doors {
+            let seen = selfcheck::fetch(address, ip, token, answer).await;
+            seen.map_err(|source| IssueError::SelfCheck { address, source })?;
+            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}"));
+        }
+        Ok(())
+    }
+
+    /// Presents the certificate that answers for an address, and looks at it.
+    async fn certificate(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<(), IssueError> {
+        let digest = challenge.key_authorization().digest();
+        let certificate = tls_alpn::certificate(ip, digest.as_ref(), clock::now())?;
+        self.job.answers.keep(ip, self.job.challenges.present(ip, &certificate));
+        let doors: Vec<_> = tls_alpn::doors(&self.job.listeners.load()).collect();
+        for address in doors {
+            let seen = tls_alpn::look(address, ip, &certificate).await;
+            seen.map_err(|source| IssueError::TlsCheck { address, source })?;
+            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}, over TLS"));
+        }
+        Ok(())
+    }
+}
+
+fn kind_of(way: Challenge) -> ChallengeType {
+    match way {
+        Challenge::Http01 => ChallengeType::Http01,
+        Challenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+    }
+}
