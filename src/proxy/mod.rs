@@ -21,6 +21,7 @@ mod pool;
 mod preface;
 mod respond;
 mod service;
+mod splice;
 mod steer;
 mod stream;
 mod timer;

@@ -25,6 +25,7 @@ mod ports;
 mod settings;
 mod store;
 mod streams;
+mod tunnels;
 mod upstreams;
 mod wire;
 mod xray;

@@ -1,8 +1,7 @@
-//! What does not end soon: large bodies, events, tunnels.
+//! What does not end soon: large bodies, events.
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -16,11 +15,6 @@ const GIB: usize = 1 << 30;
 const MEMORY_LIMIT_KIB: u64 = 40_000_000 / 1024;
 /// The body repeats after this many bytes: not a multiple of any buffer's size.
 const PERIOD: usize = 1_000_003;
-
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 #[tokio::test]
 async fn a_gibibyte_comes_down_whole_in_little_memory() {
@@ -76,36 +70,6 @@ async fn a_gibibyte_goes_up_whole_in_little_memory() {
     assert_eq!(client.answer().await.text(), "got it");
 
     stayed_small(&door);
-}
-
-#[tokio::test]
-async fn a_tunnel_carries_much_in_both_directions_at_once() {
-    const LENGTH: usize = 32 << 20;
-    let panel = Upstream::with(|mut client| async move {
-        client.head().await;
-        client.send(SWITCHING).await;
-        assert!(client.buffer.is_empty());
-        let (mut reader, mut writer) = tokio::io::split(client.stream);
-        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
-        writer.shutdown().await.unwrap();
-    })
-    .await;
-    let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let mut client = Connection::open(door.http().await).await;
-    client.send(UPGRADE).await;
-    assert_eq!(client.head().await.unwrap().status(), 101);
-
-    let sent = pattern(LENGTH);
-    let (mut reader, mut writer) = client.stream.split();
-    let write = async {
-        writer.write_all(&sent).await.unwrap();
-        writer.shutdown().await.unwrap();
-    };
-    let mut echoed = client.buffer;
-    let ((), read) = tokio::join!(write, reader.read_to_end(&mut echoed));
-
-    read.unwrap();
-    assert!(echoed == sent, "{} of {LENGTH} bytes came back, or others", echoed.len());
 }
 
 #[tokio::test]

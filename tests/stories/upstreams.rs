@@ -1,12 +1,17 @@
 //! The ways a panel is reached: plain, over TLS, through a socket file.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::client::{Connection, get};
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::tls::Pair;
+use crate::support::until;
 use crate::support::upstream::Upstream;
+
+const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_panel_behind_a_socket_file_answers() {
@@ -119,8 +124,11 @@ async fn says_the_scheme(door: &Doorman, panel: &Upstream, scheme: &str) {
         assert!(!answer.head_and_body().contains(&panel.address.port().to_string()));
     }
     let expected = format!("write panel.upstream = \"{scheme}://{}\"", panel.address);
-    let said: Vec<_> = door.process.log().into_iter().filter(|line| line.contains("WARN")).collect();
-    assert!(said.iter().any(|line| line.contains(&expected)), "{said:#?}");
+    let said = until("the log says what to write", SOON, async || {
+        let said: Vec<_> = door.process.log().into_iter().filter(|line| line.contains("WARN")).collect();
+        said.iter().any(|line| line.contains(&expected)).then_some(said)
+    })
+    .await;
     assert_eq!(said.iter().filter(|line| line.contains("upstream")).count(), 1, "{said:#?}");
 }
 

@@ -10,7 +10,7 @@ mod heads;
 mod lasting;
 mod targets;
 mod transcript;
-mod tunnels;
+pub mod tunnels;
 
 use crate::support::doorman::Settings;
 use transcript::{Bench, Row};
