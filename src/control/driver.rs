@@ -2,7 +2,6 @@
 
 mod install;
 mod mend;
-mod rewrite;
 mod served;
 mod stand_in;
 mod tell;
@@ -50,13 +49,6 @@ pub(crate) enum Ask {
     Look,
     /// Tell the administrator.
     Tell(Alert),
-    /// Write this pair again, as other bytes.
-    Rewrite {
-        /// SHA-256 of its leaf, hex.
-        fingerprint: String,
-        /// Whether it was done.
-        answer: oneshot::Sender<bool>,
-    },
     /// Renew.
     Renew {
         /// How much it is wanted.
@@ -223,9 +215,6 @@ impl Driver {
         match ask {
             Ask::Look => {} // the loop looks after every ask
             Ask::Tell(alert) => self.alert(clock::now(), alert),
-            Ask::Rewrite { fingerprint, answer } => {
-                let _ = answer.send(self.rewrite(&fingerprint).await); // nobody may wait any more
-            }
             Ask::Renew { insistence, answer } => {
                 self.tell(Event::Ports(self.ports())).await;
                 let said = self.tell(Event::Requested(insistence)).await;

@@ -15,7 +15,7 @@ mod pair;
 mod store;
 mod traffic;
 pub(crate) mod when;
-mod xray;
+pub(crate) mod xray;
 
 use std::any::Any;
 use std::io;

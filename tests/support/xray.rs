@@ -39,6 +39,7 @@ pub struct Inbound {
     network: &'static str,
     certificates: Value,
     sockopt: Value,
+    xmux: Value,
 }
 
 impl Inbound {
@@ -49,7 +50,17 @@ impl Inbound {
         network: &'static str,
         certificates: Value,
     ) -> Self {
-        Self { tag, port: free_port(), ports: 1, protocol, network, certificates, sockopt: json!({}) }
+        // Short, so that a client that cannot go on is seen within seconds and not within the hour.
+        let xmux = json!({"hMaxRequestTimes": "20-30", "maxConcurrency": "4-8"});
+        Self { tag, port: free_port(), ports: 1, protocol, network, certificates, sockopt: json!({}), xmux }
+    }
+
+    /// Its XHTTP clients stay with their connections as long as by default: those that they leave stay open for minutes,
+    /// and cost the server some 100 KiB each.
+    #[must_use]
+    pub fn with_patient_clients(mut self) -> Self {
+        self.xmux = json!({});
+        self
     }
 
     /// On three ports in a row.
@@ -114,11 +125,7 @@ impl Inbound {
             "ws" => stream["wsSettings"] = json!({"path": "/lab"}),
             "httpupgrade" => stream["httpupgradeSettings"] = json!({"path": "/lab"}),
             "grpc" => stream["grpcSettings"] = json!({"serviceName": "lab"}),
-            "xhttp" => {
-                // Short, so that a client that cannot go on is seen within seconds and not within the hour.
-                let xmux = json!({"hMaxRequestTimes": "20-30", "maxConcurrency": "4-8"});
-                stream["xhttpSettings"] = json!({"path": "/lab", "extra": {"xmux": xmux}});
-            }
+            "xhttp" => stream["xhttpSettings"] = json!({"path": "/lab", "extra": {"xmux": self.xmux}}),
             _ => {}
         }
         stream

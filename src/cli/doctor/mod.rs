@@ -12,6 +12,7 @@ mod panel;
 mod ports;
 mod store;
 mod web;
+mod xray;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use super::{Exit, Failure, cannot_print, colours};
 use crate::config::{self, Config, Flags, ReadError};
 
 /// What is examined, in the order in which it is told.
-const SOURCES: [fn(&Machine) -> Vec<Finding>; 8] = [
+const SOURCES: [fn(&Machine) -> Vec<Finding>; 9] = [
     configuration::findings,
     daemon::findings,
     ports::findings,
@@ -33,6 +34,7 @@ const SOURCES: [fn(&Machine) -> Vec<Finding>; 8] = [
     addresses::findings,
     ca::findings,
     store::findings,
+    xray::findings,
     acme_clients::findings,
 ];
 

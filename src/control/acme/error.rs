@@ -146,6 +146,8 @@ impl IssueError {
                 Kind::AlreadyReplaced
                     | Kind::Malformed
                     | Kind::OrderNotReady
+                    // Pebble, for some serial numbers; a fault that would come again with each try.
+                    | Kind::ServerInternal
                     | Kind::Unauthorized
                     | Kind::Other
             ),

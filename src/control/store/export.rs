@@ -45,6 +45,7 @@ fn access(path: &Path, mode_of_a_new_one: u32) -> Access {
     })
 }
 
+/// White space at the end does not count: it is what changes while Xray's listeners look.
 fn is(path: &Path, text: &str) -> bool {
-    matches!(disk::read(path), Ok(Some(there)) if there == text)
+    matches!(disk::read(path), Ok(Some(there)) if there.trim_end() == text.trim_end())
 }

@@ -193,19 +193,3 @@ fn a_new_version_may_be_read_by_whoever_could_read_the_one_before() {
     assert_eq!((mode(&store.live().join(KEY)), mode(&store.live())), (0o640, 0o750));
     assert_eq!(mode(&store.live().join(CHAIN)), 0o644);
 }
-
-#[test]
-fn a_pair_that_is_written_again_and_again_leaves_the_versions_of_others_alone() {
-    let (_dir, store) = store();
-    store.install(&pair(), &origin()).unwrap();
-    let mut newest = pair();
-    store.install(&newest, &origin()).unwrap();
-    for _ in 0..12 {
-        newest.chain_pem.push('\n');
-        store.rewrite(&newest).unwrap();
-        assert_eq!(fs::read_to_string(store.live().join(CHAIN)).unwrap(), newest.chain_pem);
-    }
-    let leaves = store.issued_leaves().unwrap();
-    assert_eq!(leaves.len(), 3, "{leaves:?}");
-    assert_ne!(leaves[0], newest.facts.fingerprint_sha256, "the one before is kept");
-}

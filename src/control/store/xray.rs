@@ -1,12 +1,13 @@
-//! What is written down about Xray, and the same pair as other bytes.
+//! What is written down about Xray.
 
-use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Described, Origin, Role, Store, StoreError};
-use crate::control::pair::Pair;
+use super::{CHAIN, Store, StoreError, disk};
+use crate::control::pair::hex;
 use crate::policy::xray::change::Change;
+use crate::policy::xray::inbound;
 
 const FILE: &str = "xray.json";
 
@@ -49,26 +50,24 @@ impl Store {
         self.save_json(FILE, journal)
     }
 
+    /// For who may change nothing: the live leaf, and all that are known to be ours. What is damaged stays where it is.
+    pub(crate) fn leaves_as_they_are(&self) -> (Option<String>, Vec<String>) {
+        let journal = disk::read(&self.dir.join(FILE)).ok().flatten();
+        let journal = journal.and_then(|text| serde_json::from_str::<XrayJournal>(&text).ok());
+        let leaf = |dir: &Path| {
+            let chain = disk::read(&dir.join(CHAIN)).ok()??;
+            inbound::leaf(chain.as_bytes()).map(|leaf| hex(&leaf))
+        };
+        let versions = self.version_ids().unwrap_or_default();
+        let stored = versions.into_iter().filter_map(|id| leaf(&self.version(id)));
+        let issued = journal.unwrap_or_default().issued.into_iter().chain(stored).collect();
+        (leaf(&self.live()), issued)
+    }
+
     /// Leaves that are in the store, SHA-256 in hex.
     pub(crate) fn issued_leaves(&self) -> Result<Vec<String>, StoreError> {
         let ids = self.version_ids()?.into_iter();
         let pairs = ids.filter_map(|id| self.read_pair(&self.version(id)).ok()?);
         Ok(pairs.map(|(pair, _)| pair.facts.fingerprint_sha256).collect())
-    }
-
-    /// Puts the live pair in its place again, as `pair` writes it. The version before stays for whoever reads it now;
-    /// those before that, if they are the same pair, go.
-    pub(crate) fn rewrite(&self, pair: &Pair) -> Result<(), StoreError> {
-        let before = self.read_pair(&self.live()).ok().flatten();
-        let unknown = Origin { terms: String::new(), role: Role::Issued };
-        let origin = before.and_then(|(_, origin)| origin).unwrap_or(unknown);
-        self.install(pair, &origin)?;
-        let same = |(there, _): &Described| there.facts.fingerprint_sha256 == pair.facts.fingerprint_sha256;
-        let alike = |id: &u64| matches!(self.read_pair(&self.version(*id)), Ok(Some(there)) if same(&there));
-        let alike: Vec<u64> = self.version_ids()?.into_iter().filter(alike).collect();
-        for id in alike.iter().rev().skip(2) {
-            let _ = fs::remove_dir_all(self.version(*id)); // one too many costs a few kilobytes
-        }
-        Ok(())
     }
 }

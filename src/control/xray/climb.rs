@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Xray;
 use super::change::Job;
 use super::entry::Serves;
+use super::learn::Known;
 use super::process::Owner;
 use super::subject::Subject;
+use super::unrest::Wanted;
 use crate::control::board::Stage;
 use crate::control::chain::Chain;
 use crate::control::driver::Ask;
@@ -44,9 +45,7 @@ impl Xray {
             subject.step = stale.then(|| course.next(subject.standing(api), rungs, now));
         }
         self.tell().await;
-        if self.first(Step::Touch).is_some() {
-            self.touch().await;
-        }
+        self.touch();
         if let Some(index) = self.first(Step::Api) {
             self.anew(index, pair).await;
         } else if self.first(Step::Signal).is_some() {
@@ -79,22 +78,23 @@ impl Xray {
         let _ = self.asks.send(Ask::Tell(Alert { kind, edge: Edge::News })).await; // the daemon may be ending
     }
 
-    /// The same pair as other bytes, for listeners that took the change from each other.
-    async fn touch(&mut self) {
-        let (answer, done) = oneshot::channel();
-        let fingerprint = self.fingerprint.clone();
-        let asked = self.asks.send(Ask::Rewrite { fingerprint, answer }).await;
-        let written = asked.is_ok() && done.await.unwrap_or(false);
-        let now = clock::now();
-        for subject in self.subjects.iter_mut().filter(|it| it.step == Some(Step::Touch)) {
-            subject.course.touches += u32::from(written);
-            subject.course.touched_at = Some(now);
-            subject.stir();
+    /// The same pair as other bytes whenever a listener looks, where listeners took the change from each other; and where
+    /// that may come to be needed, it is learned when they look.
+    fn touch(&mut self) {
+        let mut wanted = Wanted { fingerprint: self.fingerprint.clone(), ..Wanted::default() };
+        for subject in &mut self.subjects {
+            let touched = matches!(subject.step, Some(Step::Touch(_)));
+            let Some((file, interval)) = subject.known.as_ref().and_then(Known::shared) else { continue };
+            wanted.files.extend((!wanted.files.contains(&file)).then_some(file));
+            wanted.intervals.extend((!wanted.intervals.contains(&interval)).then_some(interval));
+            wanted.stale.extend((touched && !wanted.stale.contains(&interval)).then_some(interval));
+            if touched && !std::mem::replace(&mut subject.touched, true) {
+                let words =
+                    "the files are written again and again, because its listeners share a certificate";
+                self.board.step(Stage::Reload, format!("{}: {words}", subject.tag));
+            }
         }
-        if written {
-            self.board
-                .step(Stage::Reload, "the files were written again, for listeners that share a certificate");
-        }
+        self.unrest.want(wanted);
     }
 
     /// One inbound anew, over the API.

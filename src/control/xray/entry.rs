@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use crate::config::Language;
 use crate::control::when;
-use crate::policy::xray::audit::Audit;
+use crate::policy::xray::audit::{Audit, Follows};
 use crate::policy::xray::inbound::Usage;
 
 /// What an inbound presents.
@@ -53,6 +53,8 @@ pub(crate) struct Said {
     usage: &'static str,
     reject_unknown_sni: bool,
     readable: Option<bool>,
+    /// It follows without help.
+    by_itself: bool,
     follows: Both,
     remedy: Option<Both>,
 }
@@ -91,6 +93,7 @@ impl Said {
             },
             reject_unknown_sni: audit.reject_unknown_sni,
             readable: audit.readable,
+            by_itself: !matches!(audit.follows, Follows::Never(_)),
             follows: Both { en: audit.sentence(Language::English), zh_cn: audit.sentence(Language::Chinese) },
             remedy: remedy.map(|(en, zh_cn)| Both { en: en.to_owned(), zh_cn: zh_cn.to_owned() }),
         }

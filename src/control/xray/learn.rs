@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::api::Api;
 use super::process::{self, Owner};
 use crate::config::{self, Address, Config};
 use crate::control::chain::Chain;
-use crate::policy::xray::audit::{Audit, audit};
+use crate::policy::xray::audit::{Audit, Follows, audit};
 use crate::policy::xray::change::is_temporary;
 use crate::policy::xray::file;
-use crate::policy::xray::inbound::{Form, Inbound};
+use crate::policy::xray::inbound::{Form, Inbound, Usage};
 use crate::policy::xray::patch::Ours;
 
 /// Of a configuration file; the panels' have some hundred kilobytes.
@@ -30,6 +31,20 @@ pub(super) struct Known {
     pub(super) sharing: Option<String>,
     /// The process behind it, as far as it may be known.
     pub(super) process: Option<Owner>,
+}
+
+impl Known {
+    /// The chain that its listeners share, and how often they look at it; `None` where each has its own.
+    pub(super) fn shared(&self) -> Option<(PathBuf, Duration)> {
+        let Follows::InTurn(interval) = self.audit.follows else { return None };
+        let certificates = self.inbound.tls.as_ref()?.certificates.iter();
+        let mut presented = certificates.filter(|it| it.usage == Usage::Encipherment);
+        // Those before ours are other people's, and are left alone.
+        match &presented.nth(self.audit.position.saturating_sub(1))?.form {
+            Form::File { certificate, .. } => Some((PathBuf::from(certificate), interval)),
+            Form::Inline { .. } => None,
+        }
+    }
 }
 
 /// All of them.

@@ -5,10 +5,12 @@ mod api;
 mod change;
 mod climb;
 mod entry;
+mod examine;
 mod learn;
 mod look;
 mod process;
 mod subject;
+mod unrest;
 mod watch;
 
 use std::rc::Rc;
@@ -22,9 +24,11 @@ use tokio::time::Instant;
 use self::api::Api;
 use self::change::Job;
 pub(crate) use self::entry::{Entry, Serves};
+pub(crate) use self::examine::examine;
 use self::learn::{Learned, OurPair, learn};
 use self::look::{Verdict, look};
 use self::subject::Subject;
+use self::unrest::Unrest;
 use self::watch::Watch;
 use super::Context;
 use super::board::{Board, Stage};
@@ -76,6 +80,7 @@ struct Xray {
     board: Rc<Board>,
     store: Store,
     asks: mpsc::Sender<Ask>,
+    unrest: Unrest,
     api: Option<Api>,
     journal: XrayJournal,
     learned: Option<Learned>,
@@ -101,6 +106,7 @@ impl Xray {
             board: Rc::clone(board),
             store,
             asks,
+            unrest: Unrest::start(),
             api: None,
             journal,
             learned: None,

@@ -37,6 +37,8 @@ pub(super) struct Subject {
     pub(super) course: Course,
     pub(super) verdict: Option<Verdict>,
     pub(super) step: Option<Step>,
+    /// The files are unsteady for it.
+    pub(super) touched: bool,
     looked: Option<(Instant, OffsetDateTime)>,
     /// When something was last done that may change the verdict.
     stirred: Instant,
@@ -75,6 +77,7 @@ impl Subject {
             course: Course::begun(now),
             verdict: None,
             step: None,
+            touched: false,
             looked: None,
             stirred: Instant::now(),
             since: None,
@@ -87,7 +90,7 @@ impl Subject {
     pub(super) fn begin(&mut self, now: OffsetDateTime) {
         self.course = Course::begun(now);
         self.since = Some(Instant::now());
-        (self.announced, self.seconds_to_served) = (false, None);
+        (self.announced, self.touched, self.seconds_to_served) = (false, false, None);
         self.look_soon();
     }
 
@@ -103,7 +106,7 @@ impl Subject {
 
     /// What is said of an inbound stays with it when only its settings were read anew.
     pub(super) fn goes_on_from(&mut self, before: Self) {
-        (self.course, self.since) = (before.course, before.since);
+        (self.course, self.since, self.touched) = (before.course, before.since, before.touched);
         (self.announced, self.seconds_to_served) = (before.announced, before.seconds_to_served);
         if self.known.as_ref().map(|it| &it.inbound) == before.known.as_ref().map(|it| &it.inbound) {
             (self.verdict, self.step) = (before.verdict, before.step);
@@ -163,6 +166,10 @@ impl Subject {
         }
     }
 
+    fn interval(&self) -> Duration {
+        self.known.as_ref().map(|known| known.audit.interval).unwrap_or_default()
+    }
+
     pub(super) fn transport(&self) -> &str {
         self.known.as_ref().map_or("tls", |known| known.inbound.transport.as_str())
     }
@@ -178,7 +185,8 @@ impl Subject {
             looked_at: self.looked.map(|(_, at)| at),
             due_at: match self.step {
                 Some(Step::Wait(until)) => Some(until),
-                Some(Step::Touch | Step::Api | Step::Signal | Step::Restart) => Some(clock::now()),
+                Some(Step::Touch(until)) => Some(until.min(clock::now() + self.interval())),
+                Some(Step::Api | Step::Signal | Step::Restart) => Some(clock::now()),
                 Some(Step::Stuck) | None => None,
             },
             seconds_to_served: self.seconds_to_served,
@@ -198,7 +206,7 @@ impl Subject {
             Some(Step::Stuck) => {
                 "saving the inbound unchanged in the panel's page serves the new pair at once"
             }
-            Some(Step::Wait(_) | Step::Touch | Step::Api | Step::Signal | Step::Restart) | None => "",
+            Some(Step::Wait(_) | Step::Touch(_) | Step::Api | Step::Signal | Step::Restart) | None => "",
         };
         let stuck = if remedy.contains(stuck) { "" } else { stuck };
         let parts = [seen, sharing, follows, remedy, stuck.to_owned()];

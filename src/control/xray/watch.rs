@@ -71,23 +71,30 @@ fn watch(directory: &Path) -> io::Result<Receiver> {
     Receiver::from_owned_fd_unchecked(events)
 }
 
-/// Goes through `struct inotify_event`: watch, mask, cookie and length, four bytes each, then the name with zeros.
-fn seen(mut events: &[u8], name: &[u8]) -> Seen {
+fn seen(events: &[u8], name: &[u8]) -> Seen {
     let mut found = Seen::Others;
+    each(events, |what, file| {
+        if what.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED) {
+            found = Seen::TheEnd;
+        } else if file == name && found == Seen::Others {
+            found = Seen::TheFile;
+        }
+    });
+    found
+}
+
+/// Goes through `struct inotify_event`: watch, mask, cookie and length, four bytes each, then the name with zeros.
+pub(super) fn each(mut events: &[u8], mut event: impl FnMut(ReadFlags, &[u8])) {
     while let Some((head, rest)) = events.split_first_chunk::<16>() {
         let number = |at| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let length = usize::try_from(number(12)).unwrap_or(usize::MAX).min(rest.len());
         let (file, next) = rest.split_at(length);
-        let mask = ReadFlags::from_bits_retain(number(4));
-        if mask.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED) {
-            return Seen::TheEnd;
-        }
-        if file.split(|byte| *byte == 0).next() == Some(name) {
-            found = Seen::TheFile;
-        }
+        event(
+            ReadFlags::from_bits_retain(number(4)),
+            file.split(|byte| *byte == 0).next().unwrap_or_default(),
+        );
         events = next;
     }
-    found
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use super::audit::{Audit, Follows};
 use super::inbound::{Inbound, Listen};
 use crate::config::Rung;
 
-/// How often the same pair is written again. On an idle machine 33 of 36 ranges are current within fifteen times; on a busy
-/// one Xray's listeners look in the same order again and again.
-const MOST_TOUCHES: u32 = 60;
+/// For how many of its intervals the files are unsteady for an inbound. Most are current after one, on a machine where
+/// three programs want each processor after twelve at most.
+const MOST_TURNS: u32 = 20;
 
-/// How long it is written again; inbounds that look once an hour get six tries.
+/// How long at most; inbounds that look once an hour get six tries.
 const TOUCHING_TIME: Duration = Duration::from_secs(6 * 3600 + 600);
 
 /// A certificate with less than this left is as good as expired.
@@ -29,10 +29,6 @@ const PROBED: Duration = Duration::from_secs(3600);
 pub struct Course {
     /// When the new pair was in the files, and the inbound known.
     pub since: OffsetDateTime,
-    /// How often the files were written again.
-    pub touches: u32,
-    /// When that was last done.
-    pub touched_at: Option<OffsetDateTime>,
     /// The API was tried for this certificate.
     pub api: bool,
     /// The signal was sent.
@@ -57,8 +53,8 @@ pub struct Standing<'a> {
 pub enum Step {
     /// Nothing but patience, until then.
     Wait(OffsetDateTime),
-    /// The same pair in the files, as other bytes.
-    Touch,
+    /// The same pair as other bytes for each listener that looks, until then.
+    Touch(OffsetDateTime),
     /// The inbound anew, over the API.
     Api,
     /// SIGHUP.
@@ -69,11 +65,18 @@ pub enum Step {
     Stuck,
 }
 
+/// Whether anything may be done to the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    Touched,
+    Untouched,
+}
+
 impl Course {
     /// Nothing was done yet.
     #[must_use]
     pub fn begun(since: OffsetDateTime) -> Self {
-        Self { since, touches: 0, touched_at: None, api: false, signalled: false, restarted: false }
+        Self { since, api: false, signalled: false, restarted: false }
     }
 
     /// The next step on the ladder `rungs`.
@@ -81,36 +84,33 @@ impl Course {
     pub fn next(&self, standing: Standing<'_>, rungs: &[Rung], now: OffsetDateTime) -> Step {
         let nearly = standing.old_ends.is_some_and(|ends| ends - now < NEARLY);
         let steps = rungs.iter().filter_map(|rung| match rung {
-            Rung::Files => self.files(standing, now),
+            Rung::Files => self.files(standing, now, Files::Touched),
             Rung::Api => self.over_the_api(standing, nearly),
             Rung::Signal => (!self.signalled).then_some(Step::Signal),
             Rung::Restart => None, // whatever its place, it is the last
         });
         // Without the rung nothing is done to the files, but Xray reads them all the same.
-        let patience = || self.files(standing, now).filter(|step| matches!(step, Step::Wait(_)));
+        let patience = || self.files(standing, now, Files::Untouched);
         let mut steps = steps.chain(std::iter::once_with(patience).flatten());
         let last_resort = nearly && !self.restarted && rungs.contains(&Rung::Restart);
         steps.next().unwrap_or(if last_resort { Step::Restart } else { Step::Stuck })
     }
 
-    fn files(&self, standing: Standing<'_>, now: OffsetDateTime) -> Option<Step> {
+    fn files(&self, standing: Standing<'_>, now: OffsetDateTime, files: Files) -> Option<Step> {
         let (interval, in_turn) = match standing.inbound.map(|(_, audit)| audit.follows) {
             None => (PROBED, false),
             Some(Follows::Within(interval)) => (interval, false),
-            Some(Follows::InTurn(interval)) => (interval, true),
+            Some(Follows::InTurn(interval)) => (interval, files == Files::Touched),
             Some(Follows::Never(_)) => return None,
         };
         let tick = interval + margin(interval);
-        let last = self.touched_at.unwrap_or(self.since).max(self.since);
-        let mut deadline = last + tick;
+        let turns = tick.saturating_mul(MOST_TURNS).min(TOUCHING_TIME);
+        let mut deadline = self.since + if in_turn { turns.max(tick) } else { tick };
         if let Some(ends) = standing.old_ends {
-            deadline = deadline.min(ends.max(last + LEAST_WAIT));
+            deadline = deadline.min(ends.max(self.since + LEAST_WAIT));
         }
-        if now < deadline {
-            return Some(Step::Wait(deadline));
-        }
-        let again = in_turn && self.touches < MOST_TOUCHES && now - self.since < TOUCHING_TIME;
-        again.then_some(Step::Touch)
+        let step = if in_turn { Step::Touch(deadline) } else { Step::Wait(deadline) };
+        (now < deadline).then_some(step)
     }
 
     fn over_the_api(&self, standing: Standing<'_>, nearly: bool) -> Option<Step> {
@@ -200,19 +200,21 @@ mod tests {
     }
 
     #[test]
-    fn listeners_that_share_a_certificate_get_the_files_again_once_an_interval_and_not_for_ever() {
+    fn listeners_that_share_a_certificate_find_other_bytes_from_the_start_and_not_for_ever() {
         let (xhttp, in_turn) = (inbound(Transport::Xhttp), audit(Follows::InTurn(seconds(10))));
-        let mut course = Course::begun(T0);
-        let mut at = 12;
-        for _ in 0..MOST_TOUCHES {
-            assert_eq!(next(course, &xhttp, &in_turn, GOOD, at), Step::Touch);
-            (course.touches, course.touched_at) = (course.touches + 1, Some(T0 + seconds(at)));
-            assert!(matches!(next(course, &xhttp, &in_turn, GOOD, at + 11), Step::Wait(_)));
-            at += 12;
-        }
-        assert_eq!(next(course, &xhttp, &in_turn, GOOD, at), Step::Stuck, "its connections would be cut");
+        let course = Course::begun(T0);
+        let end = 20 * 23 / 2; // an interval and its margin, twenty times
+        assert_eq!(next(course, &xhttp, &in_turn, GOOD, 0), Step::Touch(T0 + seconds(end)));
+        assert_eq!(next(course, &xhttp, &in_turn, GOOD, end - 1), Step::Touch(T0 + seconds(end)));
+        assert_eq!(next(course, &xhttp, &in_turn, GOOD, end), Step::Stuck, "its connections would be cut");
+        let range = Inbound { ports: vec![(443, 445)], ..inbound(Transport::Tcp) };
+        assert_eq!(next(course, &range, &in_turn, GOOD, end), Step::Api);
         let nearly = Some(T0 + seconds(6 * 3600));
-        assert_eq!(next(course, &xhttp, &in_turn, nearly, at), Step::Api);
+        assert_eq!(next(course, &xhttp, &in_turn, nearly, end), Step::Api);
+        let hourly = audit(Follows::InTurn(seconds(3600)));
+        assert_eq!(next(course, &xhttp, &hourly, GOOD, 3700), Step::Touch(T0 + TOUCHING_TIME));
+        let standing = Standing { inbound: Some((&xhttp, &in_turn)), api: true, old_ends: GOOD };
+        assert_eq!(course.next(standing, &[Rung::Api], T0), Step::Wait(T0 + Duration::from_millis(11_500)));
     }
 
     #[test]

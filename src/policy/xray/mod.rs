@@ -7,4 +7,5 @@ pub mod inbound;
 pub mod ladder;
 pub mod messages;
 pub mod patch;
+pub mod ticks;
 pub mod wire;
