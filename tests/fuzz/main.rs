@@ -4,6 +4,8 @@
 //! ```sh
 //! FUZZ_SECONDS=600 cargo test --profile story --test fuzz -- --test-threads 1 --nocapture
 //! ```
+//!
+//! The same is tried by `tests/fuzz/run` with bytes that find their way by coverage; see [`targets`].
 
 #![expect(clippy::unwrap_used, reason = "a property that cannot be tried has failed")]
 
@@ -11,6 +13,7 @@ mod configuration;
 mod fields;
 mod paths;
 mod preface;
+mod targets;
 
 use std::fmt::Debug;
 use std::time::Duration;
