@@ -1,5 +1,6 @@
 //! Tunnels that carry much, stand still, or end badly.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -152,12 +153,13 @@ async fn a_reset_in_the_middle_ends_both_sides() {
 #[tokio::test]
 async fn visitors_that_do_not_read_hold_a_bounded_amount_and_lose_nothing() {
     let (tell, mut told) = mpsc::unbounded_channel();
+    let sent: Arc<[u8]> = pattern(MUCH).into();
+    let said = Arc::clone(&sent);
     let panel = Upstream::with(move |mut client| {
-        let tell = tell.clone();
+        let (tell, sent) = (tell.clone(), Arc::clone(&said));
         async move {
             client.head().await;
             client.send(SWITCHES).await;
-            let sent = pattern(MUCH);
             let mut length = 0;
             // Nothing taken for that long: every buffer on the way is full.
             while let Ok(written) =
@@ -185,7 +187,6 @@ async fn visitors_that_do_not_read_hold_a_bounded_amount_and_lose_nothing() {
     let bound = BASE_KIB + STALLED * STALLED_KIB;
     assert!(held < bound, "{held} KiB, more than {bound}");
 
-    let sent = pattern(MUCH);
     for mut visitor in visitors {
         let heard = visitor.rest().await;
         assert!(sent.starts_with(&heard) && heard.len() > 1 << 16, "{} bytes came, or others", heard.len());
