@@ -46,8 +46,8 @@ impl Session<'_> {
             match self.answer(order).await? {
                 Ok(()) => return Ok(()),
                 // Each round leaves one address fewer to be told of.
-                Err(NotTold { ip, error }) if error.leaves_it_open() && self.was_told(order, ip).await => {
-                    tracing::info!(%ip, %error, "the CA was told all the same");
+                Err(NotTold { ip, error }) if error.may_be_news() && self.was_told(order, ip).await => {
+                    tracing::debug!(%ip, %error, "the CA was told all the same");
                 }
                 Err(NotTold { error, .. }) => return Err(error),
             }
@@ -60,9 +60,11 @@ impl Session<'_> {
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(|error| self.library(error))?;
             let ip = self.ours(authorization.identifier().identifier)?;
-            if authorization.status == AuthorizationStatus::Valid {
-                self.job.board.step(Stage::AlreadyAuthorized, ip.to_string());
-                continue;
+            if authorization.status != AuthorizationStatus::Pending {
+                if authorization.status == AuthorizationStatus::Valid {
+                    self.job.board.step(Stage::AlreadyAuthorized, ip.to_string());
+                }
+                continue; // else the order says what became of it
             }
             let mut challenge =
                 authorization.challenge(kind_of(way)).ok_or(IssueError::NoChallenge(ip, way))?;

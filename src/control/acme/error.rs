@@ -180,6 +180,12 @@ impl IssueError {
         )
     }
 
+    /// Whether the CA may have come already when it was told that it can: no answer came, or one about what it found. The
+    /// library takes a challenge with an error in it for a refusal.
+    pub(super) fn may_be_news(&self) -> bool {
+        self.leaves_it_open() || (matches!(self, Self::Problem { .. }) && self.ends_the_order())
+    }
+
     /// Whether the CA came, or tried to, and was not satisfied.
     pub(super) fn is_a_failed_validation(&self) -> bool {
         matches!(self, Self::Validation { .. } | Self::Invalid)

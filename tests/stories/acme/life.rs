@@ -18,13 +18,13 @@ use crate::support::{free_port, tls, until};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The clock of one process, ahead of the real one; only the time of day, timers run as ever.
-struct Clock {
+pub(super) struct Clock {
     files: TempDir,
     ahead: Cell<Duration>,
 }
 
 impl Clock {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let clock = Self { files: TempDir::new().unwrap(), ahead: Cell::default() };
         clock.set(Duration::ZERO);
         clock
@@ -39,7 +39,7 @@ impl Clock {
     }
 
     /// By one rename, so that nobody reads half of it.
-    fn set(&self, ahead: Duration) {
+    pub(super) fn set(&self, ahead: Duration) {
         let next = self.files.path().join("next");
         std::fs::write(&next, format!("+{}", ahead.as_secs())).unwrap();
         std::fs::rename(next, self.file()).unwrap();
@@ -47,7 +47,7 @@ impl Clock {
     }
 
     /// The words that start a program under it.
-    fn launcher(&self) -> Vec<String> {
+    pub(super) fn launcher(&self) -> Vec<String> {
         let library = Path::new("/usr/lib")
             .join(format!("{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH));
         assert!(library.exists(), "libfaketime is missing: tests/run installs it");
@@ -76,11 +76,15 @@ async fn six_days_without_a_ca_are_told_in_order_and_end_well() {
 
     proxy.break_down(Fault::page(503, "", "down"));
     let mut words: Vec<(u32, String)> = Vec::new();
+    let mut planned = first["next_renewal_at"].clone(); // the CA's own window may be heard after this
     for hour in 1..=162 {
         clock.set(HOUR * hour);
         proxy.set_clock_ahead(HOUR * hour);
         let status = settled(&door, &clock).await;
         let word = status["state"].as_str().unwrap().to_owned();
+        if word == "valid" {
+            planned = status["next_renewal_at"].clone();
+        }
         if words.last().is_none_or(|(_, last)| *last != word) {
             words.push((hour, word));
         }
@@ -89,9 +93,7 @@ async fn six_days_without_a_ca_are_told_in_order_and_end_well() {
     let in_order: Vec<&str> = words.iter().map(|(_, word)| word.as_str()).collect();
     assert_eq!(in_order, ["valid", "failed", "critical", "expired"], "{words:?}");
     let (failed, critical, expired) = (words[1].0, words[2].0, words[3].0);
-    let hours = (moment(&first["next_renewal_at"]) - moment(&first["certificate"]["not_before"]))
-        .as_seconds_f64()
-        / 3600.0;
+    let hours = (moment(&planned) - moment(&first["certificate"]["not_before"])).as_seconds_f64() / 3600.0;
     assert!((0.0..=1.1).contains(&(f64::from(failed) - hours)), "due after {hours} hours: {words:?}");
     assert!(hours < 88.1, "three days are left at the latest");
     assert!((136..=137).contains(&critical) && (160..=161).contains(&expired), "{words:?}");
