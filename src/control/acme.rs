@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use instant_acme::{Account, CertificateIdentifier, Identifier, NewOrder, Order, OrderStatus};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 pub(crate) use self::authorize::Answers;
@@ -49,6 +50,14 @@ const POLL: [Duration; 5] = [
     Duration::from_secs(3),
 ];
 
+/// A certificate that the CA has made.
+pub(crate) struct Issuance {
+    /// With its key.
+    pub(crate) pair: Pair,
+    /// When, by the CA's clock.
+    pub(crate) at: OffsetDateTime,
+}
+
 /// So many of these looks in a row may be lost on the way.
 const LOST_POLLS: u32 = 2;
 
@@ -80,7 +89,7 @@ pub(crate) struct Job {
 impl Job {
     /// Gets a certificate. What was published for it is withdrawn once the CA does not come any more: when the order is
     /// through, and when nothing can come of it.
-    pub(crate) async fn run(&self) -> Result<Pair, IssueError> {
+    pub(crate) async fn run(&self) -> Result<Issuance, IssueError> {
         if self.approach == Approach::Rehearsed {
             self.rehearse().await?;
         }
@@ -100,6 +109,7 @@ impl Job {
         if let Some((order, key_pem)) = self.resumed(&session).await? {
             return Ok((session, order, key_pem));
         }
+        self.may_be_placed(session.now())?;
         match session.new_order().await {
             Ok((order, key_pem)) => Ok((session, order, key_pem)),
             Err(error) if error.account_is_gone() => {
@@ -112,14 +122,24 @@ impl Job {
         }
     }
 
+    /// Whether one more certificate may be made at this moment of the CA's clock; ours may have been set since this began.
+    fn may_be_placed(&self, now: OffsetDateTime) -> Result<(), IssueError> {
+        let too_early = self
+            .board
+            .read_with(|notes| notes.lifecycle.as_ref().and_then(|lifecycle| lifecycle.too_early(now)));
+        too_early.map_or(Ok(()), |until| Err(IssueError::TooEarly { until }))
+    }
+
     /// The order of an earlier try, when it can still lead to something.
     async fn resumed(&self, session: &Session<'_>) -> Result<Option<(Order, String)>, IssueError> {
         let pending = self.store.off_thread(Store::pending).await?;
-        let of_use =
-            |pending: &Pending| pending.terms == self.terms && pending.touched_at + ORDER_LIFE > clock::now();
-        let Some(pending) = pending.filter(of_use) else {
+        let Some(pending) = pending.filter(|pending| pending.terms == self.terms) else {
             return Ok(None);
         };
+        if pending.touched_at + ORDER_LIFE <= clock::now() {
+            self.forget_pending().await?;
+            return self.unseen(&pending).map_or(Ok(None), |at| Err(IssueError::Lost { at }));
+        }
         let found = session.ask(async || session.account.order(pending.order_url.clone()).await).await;
         match found {
             Ok(mut order) => {
@@ -133,6 +153,16 @@ impl Job {
         }
         self.forget_pending().await?;
         Ok(None)
+    }
+
+    /// When a certificate may have been made for this order that nobody has seen or counted.
+    fn unseen(&self, pending: &Pending) -> Option<OffsetDateTime> {
+        let counted = |at: &OffsetDateTime| {
+            self.board.read_with(|notes| {
+                notes.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.has_counted(*at))
+            })
+        };
+        pending.finalized_at.filter(|at| !counted(at))
     }
 
     async fn forget_pending(&self) -> Result<(), IssueError> {
@@ -159,7 +189,7 @@ impl Session<'_> {
             (order, _) => order?,
         };
         let key_pem = KeyPair::generate()?.serialize_pem();
-        self.keep(&order, &key_pem).await?;
+        self.keep(&order, &key_pem, None).await?;
         self.job.account_works().await?;
         let ips = list(&self.job.config.ips);
         let detail = self.profile().map(|profile| format!("{ips} (profile {profile})"));
@@ -189,10 +219,16 @@ impl Session<'_> {
     }
 
     /// So that a restart resumes it.
-    async fn keep(&self, order: &Order, key_pem: &str) -> Result<(), IssueError> {
+    async fn keep(
+        &self,
+        order: &Order,
+        key_pem: &str,
+        finalized_at: Option<OffsetDateTime>,
+    ) -> Result<(), IssueError> {
         let pending = Pending {
             terms: self.job.terms.clone(),
             touched_at: clock::now(),
+            finalized_at,
             order_url: order.url().to_owned(),
             key_pem: key_pem.to_owned(),
         };
@@ -200,7 +236,7 @@ impl Session<'_> {
     }
 
     /// Does what the order's status asks for, until there is a certificate.
-    async fn follow(&self, order: &mut Order, key_pem: &str) -> Result<Pair, IssueError> {
+    async fn follow(&self, order: &mut Order, key_pem: &str) -> Result<Issuance, IssueError> {
         loop {
             let status = order.state().status;
             match status {
@@ -228,7 +264,7 @@ impl Session<'_> {
         request.distinguished_name = DistinguishedName::new(); // an address in the CN is a badCSR
         request.subject_alt_names = self.job.config.ips.iter().map(|ip| SanType::IpAddress(*ip)).collect();
         let request = request.serialize_request(&key)?;
-        self.keep(order, key_pem).await?; // what is issued now must be found again
+        self.keep(order, key_pem, Some(self.now())).await?; // what is issued now must be found again
         self.ask(async || order.finalize_csr(request.der()).await).await
     }
 
@@ -255,15 +291,17 @@ impl Session<'_> {
         }
     }
 
-    async fn download(&self, order: &mut Order, key_pem: &str) -> Result<Pair, IssueError> {
+    async fn download(&self, order: &mut Order, key_pem: &str) -> Result<Issuance, IssueError> {
         let chain = self.ask(async || order.certificate().await).await?.ok_or(IssueError::Invalid)?; // cannot be: the order is valid
-        let pair = Pair::parse(&chain, key_pem)?;
-        pair.check(&self.job.config.ips, clock::now())?;
+        let at = self.now();
+        let of_no_use = |source| IssueError::Certificate { at, source };
+        let pair = Pair::parse(&chain, key_pem).map_err(of_no_use)?;
+        pair.check(&self.job.config.ips, clock::now()).map_err(of_no_use)?;
         let facts = &pair.facts;
         self.job
             .board
             .step(Stage::Issued, format!("by {}, until {}", facts.issuer, when::text(facts.not_after)));
-        Ok(pair)
+        Ok(Issuance { pair, at })
     }
 
     /// The challenge that failed says more than the order.
@@ -295,6 +333,11 @@ impl Session<'_> {
             return Ok(*ip);
         }
         Err(IssueError::ForeignIdentifier)
+    }
+
+    /// The time by the CA's clock, as far as it tells.
+    fn now(&self) -> OffsetDateTime {
+        clock::now() + self.wire.clock().unwrap_or_default()
     }
 
     async fn ask<T>(

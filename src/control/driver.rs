@@ -19,6 +19,7 @@ use tracing::{debug, error, info, warn};
 use self::served::FixedPair;
 use self::work::{Done, Orders};
 use super::Context;
+use super::acme::Issuance;
 use super::board::{Board, Trouble};
 use super::local_ca::LocalCa;
 use super::notify::Notifier;
@@ -290,14 +291,14 @@ impl Driver {
 
     async fn ended(&mut self, done: Result<Done, JoinError>) {
         match done {
-            Ok(Done::Issued(Ok(pair))) => {
+            Ok(Done::Issued(Ok(Issuance { pair, at }))) => {
                 let fingerprint = pair.facts.fingerprint_sha256.clone();
-                self.tell(Event::Issued(Fate::InHand { fingerprint })).await;
+                self.tell(Event::Issued { at, fate: Fate::InHand { fingerprint } }).await;
                 self.install(Arc::new(pair));
             }
             Ok(Done::Issued(Err(error))) => {
-                if error.spent_a_certificate() {
-                    self.tell(Event::Issued(Fate::Useless)).await;
+                if let Some((at, fate)) = error.spent_a_certificate() {
+                    self.tell(Event::Issued { at, fate }).await;
                 }
                 self.failed(error.failure()).await;
             }

@@ -87,8 +87,8 @@ impl Lifecycle {
                     actions.push(Action::Persist);
                 }
             }
-            Event::Issued(fate) => {
-                self.issued(now, fate);
+            Event::Issued { at, fate } => {
+                self.issued(now, at, fate);
                 actions.push(Action::Persist);
             }
             Event::Renewed(held) => {
@@ -159,6 +159,21 @@ impl Lifecycle {
     pub fn replaces(&self, now: OffsetDateTime) -> Option<&str> {
         let held = self.held.as_ref().filter(|held| held.of_these_terms && held.life.not_after > now);
         held.and_then(|held| held.certificate_id.as_deref())
+    }
+
+    /// Until when the order in flight may not be placed, at this moment of the CA's clock. Ours has let it begin, and may
+    /// have been ahead then. One in the place of an order that was lost, and its certificate with it, may.
+    #[must_use]
+    pub fn too_early(&self, now_at_the_ca: OffsetDateTime) -> Option<OffsetDateTime> {
+        let forced = matches!(self.activity, Activity::Renewing { insistence: Insistence::Forced, .. });
+        let paid = self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now_at_the_ca));
+        if forced || paid { None } else { self.governor(now_at_the_ca) }
+    }
+
+    /// Whether a certificate that was asked for then, by the CA's clock, has been counted.
+    #[must_use]
+    pub fn has_counted(&self, at: OffsetDateTime) -> bool {
+        self.ledger.knows(at, &self.terms.name)
     }
 
     /// Failures in a row.
@@ -273,14 +288,17 @@ impl Lifecycle {
         actions.extend([Action::Order(approach, way), Action::Persist, Action::Accept(Accepted::Began)]);
     }
 
-    fn issued(&mut self, now: OffsetDateTime, fate: Fate) {
+    fn issued(&mut self, now: OffsetDateTime, at: OffsetDateTime, fate: Fate) {
+        let lost = fate == Fate::Lost;
         let in_hand = match fate {
             Fate::InHand { fingerprint } => Some(InHand { fingerprint, issued_at: now }),
-            Fate::Useless => None,
+            Fate::Useless | Fate::Lost => None,
         };
         let again = in_hand.as_ref().zip(self.in_hand.as_ref()).is_some_and(|(new, old)| new.is(old));
         if !again {
-            self.ledger.enter(now, &self.terms.name, self.cause());
+            let paid = self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now));
+            let cause = if lost || paid && self.cause() == Cause::Due { Cause::Lost } else { self.cause() };
+            self.ledger.enter(at, &self.terms.name, cause);
             self.in_hand = in_hand;
         }
     }

@@ -189,8 +189,11 @@ impl ValidationBudget {
 /// is, the first is so old that the next may come when the fourth is due. A life under four days would need more than
 /// that for its renewals at half of it; there the span is one life, in which renewals need two of the four.
 ///
-/// Forced renewals must not cost the certificate: while less than four are spent without force, one more is let through
-/// when the last is 34 h old, for by then the CA has refilled that much.
+/// Renewals that were forced, and those whose order was lost, must not cost the certificate: while less than four are
+/// spent without, one more is let through when the last is 34 h old, for by then the CA has refilled that much.
+///
+/// Moments are those of the CA's clock. Ours, by which is asked, may differ by [`CLOCK_TOLERANCE`]: what the CA allows
+/// again is left alone for so much longer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     issued: Vec<Issued>,
@@ -214,6 +217,9 @@ pub enum Cause {
     Due,
     /// Somebody insisted.
     Force,
+    /// It was lost with its order, or ordered in the place of one that was: a damaged store, or a CA that is away for
+    /// hours between the last two requests, costs one.
+    Lost,
 }
 
 impl Ledger {
@@ -224,18 +230,24 @@ impl Ledger {
     const SPAN: Duration = DAY.saturating_mul(7);
     const REFILL: Duration = HOUR.saturating_mul(34);
     const SHORT_LIFE: Duration = DAY.saturating_mul(4);
-    /// Entries further in the future than this come from a clock that was wrong.
-    const CLOCK_TOLERANCE: Duration = HOUR;
     /// Enough for a day of forced renewals; the oldest go first.
     const LONGEST: usize = 64;
 
     /// A certificate was issued.
     pub fn enter(&mut self, now: OffsetDateTime, terms: &str, cause: Cause) {
-        self.issued.retain(|issued| issued.at > now - Self::SPAN && issued.at < now + Self::CLOCK_TOLERANCE);
+        let longest = Self::SPAN + CLOCK_TOLERANCE;
+        self.issued.retain(|issued| issued.at > now - longest && issued.at <= now + CLOCK_TOLERANCE);
         if self.issued.len() == Self::LONGEST {
             self.issued.remove(0);
         }
         self.issued.push(Issued { at: now, terms: terms.to_owned(), cause });
+    }
+
+    /// Whether one that was asked for at `at` is among them: it was fetched then, or while its order could be taken up.
+    #[must_use]
+    pub fn knows(&self, at: OffsetDateTime, terms: &str) -> bool {
+        let fetched = at..=at + ORDER_LIFE;
+        self.issued.iter().any(|issued| issued.terms == terms && fetched.contains(&issued.at))
     }
 
     /// The moment from which another one may be ordered, when it is not now; `life` is that of the certificate that is
@@ -248,8 +260,10 @@ impl Ledger {
         life: Option<Life>,
     ) -> Option<OffsetDateTime> {
         let span = life.map(Life::length).filter(|length| *length < Self::SHORT_LIFE).unwrap_or(Self::SPAN);
+        let longest = span + CLOCK_TOLERANCE.min(span / 100);
+        // Entries further in the future come from a clock that was wrong.
         let counts = |issued: &&Issued| {
-            issued.terms == terms && issued.at > now - span && issued.at < now + Self::CLOCK_TOLERANCE
+            issued.terms == terms && issued.at > now - longest && issued.at <= now + CLOCK_TOLERANCE
         };
         let mut recent: Vec<_> = self.issued.iter().filter(counts).collect();
         recent.sort_unstable_by_key(|issued| issued.at);
@@ -258,7 +272,7 @@ impl Ledger {
         let critical_from = life.map_or(now, Life::critical_from);
         let spread = nth_last(Self::MOST_AT_ONCE).map(|third| (third.at + span / 2).min(critical_from));
         let full = nth_last(Self::MOST).zip(recent.last()).map(|(fourth, last)| {
-            let over = fourth.at + span;
+            let over = fourth.at + longest;
             let due = recent.iter().filter(|issued| issued.cause == Cause::Due).count();
             if due < Self::MOST { over.min(last.at + Self::REFILL) } else { over }
         });
@@ -343,8 +357,9 @@ mod tests {
             ledger.enter(at, "a", Cause::Due);
         }
         let now = T0 + HOUR * 90;
-        assert_eq!(ledger.closed_until(now, "a", held(now)), Some(T0 + DAY * 7));
-        assert_eq!(ledger.closed_until(now, "a", None), Some(T0 + DAY * 7), "nor if nothing is held");
+        let week = T0 + DAY * 7 + CLOCK_TOLERANCE;
+        assert_eq!(ledger.closed_until(now, "a", held(now)), Some(week));
+        assert_eq!(ledger.closed_until(now, "a", None), Some(week), "nor if nothing is held");
         assert_eq!(ledger.closed_until(now, "b", None), None, "other terms");
         assert_eq!(ledger.closed_until(now, "a", Some(life(MINUTE * 2))), None);
         let clock_was_ahead = T0 - DAY * 30;

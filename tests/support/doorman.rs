@@ -149,6 +149,14 @@ impl Doorman {
         self.listens("http").await;
     }
 
+    /// The same by way of another program.
+    pub async fn start_again_by(&mut self, launcher: &[&str]) {
+        assert!(!self.process.is_running(), "it is still running");
+        self.process = run(self.home.path(), launcher);
+        self.answers().await;
+        self.listens("http").await;
+    }
+
     /// Other settings, from the next start on.
     pub fn change(&self, settings: &Settings) {
         write(self.home.path(), settings, &self.store);

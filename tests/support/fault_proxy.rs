@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::client::{Connection, Message};
+use super::network::Network;
 use super::pebble::Pebble;
 use super::tls::{self, Pair};
 
@@ -58,7 +59,6 @@ pub enum Fault {
 }
 
 /// The proxy. It knows nothing of ACME beyond the paths, and keeps what went through it.
-#[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
     files: TempDir,
@@ -66,9 +66,11 @@ pub struct FaultProxy {
     task: JoinHandle<()>,
 }
 
-#[derive(Debug)]
+/// Connects to the Pebble.
+type Dial = Box<dyn Fn() -> std::io::Result<std::net::TcpStream> + Send + Sync>;
+
 struct Shared {
-    pebble: SocketAddr,
+    dial: Dial,
     client: ClientConfig,
     planned: Mutex<Vec<Planned>>,
     asked: Mutex<Vec<Asked>>,
@@ -94,13 +96,25 @@ struct Asked {
 impl FaultProxy {
     /// One before this Pebble, which may be stopped and started meanwhile.
     pub async fn before(pebble: &Pebble) -> Self {
-        let pair = Pair::for_names(&["127.0.0.1"]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = pebble.address();
+        let dial = Box::new(move || std::net::TcpStream::connect(to));
+        Self::between(listener, "localhost", pebble, dial)
+    }
+
+    /// One before a Pebble of another network, there, with a name.
+    pub fn in_network(network: &Network, at: SocketAddr, name: &str, pebble: &Pebble) -> Self {
+        let dial = Box::new(network.dialer(pebble.address()));
+        Self::between(network.listen(at), name, pebble, dial)
+    }
+
+    fn between(listener: TcpListener, name: &str, pebble: &Pebble, dial: Dial) -> Self {
+        let pair = Pair::for_names(&["127.0.0.1", name]);
         let files = TempDir::new().unwrap();
         std::fs::write(files.path().join("ca.pem"), &pair.ca).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            pebble: pebble.address(),
+            dial,
             client: pebble.client().clone(),
             planned: Mutex::default(),
             asked: Mutex::default(),
@@ -236,8 +250,12 @@ async fn serve(mut client: Connection<tokio_rustls::server::TlsStream<TcpStream>
 
 /// Pebble's answer, byte for byte; `None` while it does not run.
 async fn pass_on(request: &Message, shared: &Shared) -> Option<Vec<u8>> {
-    let mut onward = Connection::over(tls::connect(shared.pebble, &shared.client).await.ok()?);
-    let mut head = format!("{}\r\n", request.start);
+    let stream = (shared.dial)().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    let stream = tls::over(TcpStream::from_std(stream).ok()?, &shared.client).await;
+    let mut onward = Connection::over(stream.ok()?);
+    // Let's Encrypt's directory is elsewhere than Pebble's.
+    let mut head = format!("{}\r\n", request.start.replacen(" /directory ", " /dir ", 1));
     for (name, value) in request.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("connection")) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -1,11 +1,14 @@
 //! A network of a story's own, with addresses that are not loopback. Only root can make one.
 
+use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::client::Connection;
 use super::process::Process;
@@ -27,12 +30,49 @@ pub const LAUNCHER: [&str; 6] = [
     "sh",
 ];
 
+/// A network of a story's own that several programs share, as long as this lives.
+#[derive(Debug)]
+pub struct Network(Process);
+
+impl Network {
+    /// With these addresses, besides loopback: `192.0.2.1/32`.
+    pub async fn with(addresses: &[&str]) -> Self {
+        let script = "ip link set lo up
+            for address; do ip address add \"$address\" dev lo; done
+            echo there
+            exec sleep infinity";
+        let mut command = Command::new("unshare");
+        let process =
+            Process::start("network", command.args(["--net", "sh", "-ec", script, "sh"]).args(addresses));
+        process.says("there", Duration::from_secs(10)).await;
+        Self(process)
+    }
+
+    /// A listener in it, for this process.
+    pub fn listen(&self, at: SocketAddr) -> TcpListener {
+        let listener = inside(&self.0, move || std::net::TcpListener::bind(at).unwrap());
+        listener.set_nonblocking(true).unwrap();
+        TcpListener::from_std(listener).unwrap()
+    }
+
+    /// What connects from this process to an address in it.
+    pub fn dialer(
+        &self,
+        to: SocketAddr,
+    ) -> impl Fn() -> std::io::Result<std::net::TcpStream> + Send + Sync + use<> {
+        let network = file(&self.0);
+        move || within(network.try_clone()?, move || std::net::TcpStream::connect(to))
+    }
+
+    /// The words that start a program in it.
+    pub fn launcher(&self) -> Vec<String> {
+        vec!["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.0.id())]
+    }
+}
+
 /// A connection from an address of the network that `process` lives in.
 pub async fn connect(process: &Process, from: IpAddr, to: SocketAddr) -> Connection<TcpStream> {
-    let network = format!("/proc/{}/ns/net", process.id());
-    let inside = move || {
-        let network = std::fs::File::open(network).unwrap();
-        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+    let connected = inside(process, move || {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP)).unwrap();
         if from.is_ipv6() {
             socket.set_freebind_v6(true).unwrap();
@@ -41,8 +81,24 @@ pub async fn connect(process: &Process, from: IpAddr, to: SocketAddr) -> Connect
         socket.connect(&to.into()).unwrap();
         socket.set_nonblocking(true).unwrap();
         socket.into()
+    });
+    Connection::over(TcpStream::from_std(connected).unwrap())
+}
+
+/// Does something in the network that `process` lives in.
+fn inside<T: Send + 'static>(process: &Process, act: impl FnOnce() -> T + Send + 'static) -> T {
+    within(file(process), act)
+}
+
+fn file(process: &Process) -> File {
+    File::open(format!("/proc/{}/ns/net", process.id())).unwrap()
+}
+
+/// On a thread of its own: it never comes back from that network.
+fn within<T: Send + 'static>(network: File, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let there = move || {
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        act()
     };
-    // A thread of its own: it never comes back from that network.
-    let joined = std::thread::spawn(inside).join();
-    Connection::over(TcpStream::from_std(joined.expect("a connection")).unwrap())
+    std::thread::spawn(there).join().expect("what is done there")
 }

@@ -1,5 +1,6 @@
 //! Let's Encrypt's own test CA, the real program, on ports of its own.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 
 use super::client::Connection;
 use super::free_port;
+use super::network::Network;
 use super::process::Process;
 use super::tls::{self, Pair};
 
@@ -19,9 +21,11 @@ pub struct Pebble {
     process: Option<Process>,
     files: TempDir,
     terms: Terms,
-    port: u16,
+    listen: SocketAddr,
     management: SocketAddr,
     client: ClientConfig,
+    /// What starts it elsewhere.
+    launcher: Vec<String>,
 }
 
 /// What this CA is like.
@@ -97,22 +101,36 @@ impl Pebble {
 
     /// One that has a port and a CA file, and does not run yet.
     pub fn stopped(terms: Terms) -> Self {
+        Self::stopped_at(terms, SocketAddr::from(([127, 0, 0, 1], free_port())), "localhost")
+    }
+
+    /// Starts one in a network of its own, where it has this address and this name.
+    pub async fn start_in(network: &Network, terms: Terms, listen: SocketAddr, name: &str) -> Self {
+        let mut pebble = Self { launcher: network.launcher(), ..Self::stopped_at(terms, listen, name) };
+        pebble.run().await;
+        pebble
+    }
+
+    fn stopped_at(terms: Terms, listen: SocketAddr, name: &str) -> Self {
         let files = TempDir::new().unwrap();
-        let pair = Pair::for_names(&["127.0.0.1", "localhost"]);
+        let pair = Pair::for_names(&["127.0.0.1", name]);
         for (name, text) in [("ca.pem", &pair.ca), ("cert.pem", &pair.certificate), ("key.pem", &pair.key)] {
             std::fs::write(files.path().join(name), text).unwrap();
         }
-        let (port, management) = (free_port(), SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let management = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let client = tls::trusting(&pair.ca, &["http/1.1"]);
-        Self { process: None, files, terms, port, management, client }
+        Self { process: None, files, terms, listen, management, client, launcher: Vec::new() }
     }
 
     /// Starts it, after [`Pebble::stopped`] or [`Pebble::stop`].
     pub async fn run(&mut self) {
         let settings = self.files.path().join("pebble.json");
         std::fs::write(&settings, self.settings()).unwrap();
-        let mut command = Command::new(self.terms.version.program());
+        let program = self.terms.version.program();
+        let mut words = self.launcher.iter().map(OsStr::new).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("at least the program"));
         command
+            .args(words)
             .arg("-config")
             .arg(settings)
             .env("PEBBLE_VA_NOSLEEP", if self.terms.sleep == 0 { "1" } else { "0" })
@@ -131,7 +149,7 @@ impl Pebble {
 
     /// The directory's URL.
     pub fn directory(&self) -> String {
-        format!("https://127.0.0.1:{}/dir", self.port)
+        format!("https://{}/dir", self.listen)
     }
 
     /// PEM file with the CA that its API is served under.
@@ -141,7 +159,7 @@ impl Pebble {
 
     /// Where its API is.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        self.listen
     }
 
     /// Who trusts the certificate of its API.
@@ -209,7 +227,7 @@ impl Pebble {
     fn settings(&self) -> String {
         let file = |name| self.files.path().join(name);
         serde_json::json!({ "pebble": {
-            "listenAddress": format!("127.0.0.1:{}", self.port),
+            "listenAddress": self.listen.to_string(),
             "managementListenAddress": self.management.to_string(),
             "certificate": file("cert.pem"),
             "privateKey": file("key.pem"),

@@ -16,6 +16,7 @@ use crate::control::pair::PairError;
 use crate::control::roughly;
 use crate::control::store::StoreError;
 use crate::policy::failure::{Challenge, Class, Disposition, Failure, Kind};
+use crate::policy::lifecycle::Fate;
 use crate::shared::trust::TrustError;
 
 /// Why an order came to nothing.
@@ -101,8 +102,27 @@ pub(crate) enum IssueError {
         limit: Duration,
     },
     /// The certificate is not what was asked for.
-    #[error("the CA's certificate cannot be used: {0}")]
-    Certificate(#[from] PairError),
+    #[error("the CA's certificate cannot be used: {source}")]
+    Certificate {
+        /// When it was issued, by the CA's clock.
+        at: OffsetDateTime,
+        /// What is wrong with it.
+        source: PairError,
+    },
+    /// The order of an earlier try is too old to be taken up, and the certificate that the CA may have made for it is lost.
+    #[error(
+        "an order that the CA had finished was not taken up in time; its certificate is lost, and counts"
+    )]
+    Lost {
+        /// When it was asked for, by the CA's clock.
+        at: OffsetDateTime,
+    },
+    /// By the CA's clock one more certificate is one too many.
+    #[error("by the CA's clock it is too early for one more certificate; this machine's was ahead")]
+    TooEarly {
+        /// For so long.
+        until: OffsetDateTime,
+    },
     /// No key or request could be made.
     #[error("the certificate request could not be made")]
     Request(#[from] rcgen::Error),
@@ -165,7 +185,9 @@ impl IssueError {
             | Self::SelfCheck { .. }
             | Self::TlsCheck { .. }
             | Self::Stalled { .. }
-            | Self::Certificate(_)
+            | Self::Certificate { .. }
+            | Self::TooEarly { .. }
+            | Self::Lost { .. }
             | Self::Request(_)
             | Self::Store(_) => false,
         }
@@ -200,9 +222,15 @@ impl IssueError {
         }
     }
 
-    /// Whether a certificate was issued all the same.
-    pub(crate) fn spent_a_certificate(&self) -> bool {
-        matches!(self, Self::Certificate(_))
+    /// When a certificate was issued all the same, by the CA's clock, and what became of it.
+    pub(crate) fn spent_a_certificate(&self) -> Option<(OffsetDateTime, Fate)> {
+        if let Self::Certificate { at, .. } = self {
+            Some((*at, Fate::Useless))
+        } else if let Self::Lost { at } = self {
+            Some((*at, Fate::Lost))
+        } else {
+            None
+        }
     }
 
     /// Whether nothing can come of this order any more. A limit or a fault of the CA passes, and the order is still there.
@@ -213,10 +241,12 @@ impl IssueError {
             }
             Self::Validation { .. }
             | Self::Invalid
-            | Self::Certificate(_)
+            | Self::Certificate { .. }
             | Self::NoChallenge(..)
             | Self::ForeignIdentifier => true,
             Self::Roots(_)
+            | Self::TooEarly { .. }
+            | Self::Lost { .. }
             | Self::EabKey
             | Self::Wire(_)
             | Self::NotAcme(_)
@@ -272,7 +302,9 @@ impl IssueError {
             | Self::NoChallenge(..)
             | Self::ForeignIdentifier
             | Self::Stalled { .. }
-            | Self::Certificate(_)
+            | Self::Certificate { .. }
+            | Self::TooEarly { .. }
+            | Self::Lost { .. }
             | Self::Request(_)
             | Self::Store(_) => None,
         }
@@ -281,7 +313,9 @@ impl IssueError {
     fn said(&self) -> String {
         match self {
             // These name their cause themselves.
-            Self::Wire(_) | Self::Rehearsal(_) | Self::Certificate(_) | Self::Store(_) => self.to_string(),
+            Self::Wire(_) | Self::Rehearsal(_) | Self::Certificate { .. } | Self::Store(_) => {
+                self.to_string()
+            }
             Self::Roots(_)
             | Self::EabKey
             | Self::NotAcme(_)
@@ -295,6 +329,8 @@ impl IssueError {
             | Self::SelfCheck { .. }
             | Self::TlsCheck { .. }
             | Self::Stalled { .. }
+            | Self::TooEarly { .. }
+            | Self::Lost { .. }
             | Self::Request(_) => Chain(self).to_string(),
         }
     }
@@ -323,6 +359,7 @@ impl IssueError {
                 | Disposition::RateLimited(_) => Disposition::Validation,
             },
             Self::Rehearsal(_) => Disposition::Rehearsal,
+            Self::TooEarly { until } => Disposition::NotBefore(*until),
             Self::Invalid => Disposition::Validation,
             Self::EabKey | Self::NoChallenge(..) => Disposition::Refused,
             Self::Roots(_)
@@ -333,7 +370,8 @@ impl IssueError {
             | Self::SelfCheck { .. }
             | Self::TlsCheck { .. }
             | Self::Stalled { .. }
-            | Self::Certificate(_)
+            | Self::Certificate { .. }
+            | Self::Lost { .. }
             | Self::Request(_)
             | Self::Store(_) => Disposition::Retry,
         }
@@ -353,9 +391,12 @@ impl IssueError {
             | Self::NotAcme(_)
             | Self::Library(_)
             | Self::ForeignIdentifier
+            | Self::Lost { .. }
             | Self::Stalled { .. } => Class::Ca,
-            Self::Clock { .. } | Self::Certificate(PairError::Future(_) | PairError::Past(_)) => Class::Clock,
-            Self::Certificate(_) => Class::Ca,
+            Self::TooEarly { .. } => Class::RateLimit,
+            Self::Clock { .. }
+            | Self::Certificate { source: PairError::Future(_) | PairError::Past(_), .. } => Class::Clock,
+            Self::Certificate { .. } => Class::Ca,
             Self::Roots(_) | Self::EabKey | Self::NoChallenge(..) => Class::Configuration,
             Self::Request(_) => Class::Fault,
             Self::Store(_) => Class::Store,

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::install::InstallError;
 use crate::config::{self, IpCert};
 use crate::control::acme::{
-    Answers, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
+    Answers, Issuance, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
 };
 use crate::control::board::{Board, Stage};
 use crate::control::chain::Chain;
@@ -21,7 +21,7 @@ use crate::control::pair::{Pair, hex};
 use crate::control::store::{Origin, Store, StoreError};
 use crate::control::{Context, Issuer, when};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
-use crate::policy::lifecycle::{Doors, Event, Fallback, Held, Ports, Terms};
+use crate::policy::lifecycle::{Doors, Event, Fallback, Fate, Held, Ports, Terms};
 use crate::policy::renewal_info::Advice;
 use crate::policy::schedule::Jitter;
 use crate::shared::clock;
@@ -31,7 +31,7 @@ use crate::shared::tls::sha256;
 /// What a task of the driver ends with.
 pub(super) enum Done {
     /// The CA's part is over.
-    Issued(Result<Pair, OrderError>),
+    Issued(Result<Issuance, OrderError>),
     /// The CA was asked for its window.
     Advised(Event),
     /// Our part is over.
@@ -120,7 +120,7 @@ impl Orders {
                             Stage::Issued,
                             format!("by the local CA, until {}", when::text(pair.facts.not_after)),
                         );
-                        Ok(pair)
+                        Ok(Issuance { pair, at: clock::now() })
                     }
                 }
             };
@@ -170,10 +170,10 @@ impl Orders {
 }
 
 impl OrderError {
-    pub(super) fn spent_a_certificate(&self) -> bool {
+    pub(super) fn spent_a_certificate(&self) -> Option<(OffsetDateTime, Fate)> {
         match self {
             Self::Acme(error) => error.spent_a_certificate(),
-            Self::Store(_) | Self::LocalCa(_) => false,
+            Self::Store(_) | Self::LocalCa(_) => None,
         }
     }
 

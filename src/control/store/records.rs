@@ -47,6 +47,9 @@ pub(crate) struct Pending {
     /// When it was placed, or the CA was last asked for its certificate.
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) touched_at: OffsetDateTime,
+    /// When the CA was asked for its certificate, by the CA's clock: from then on there may be one.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(crate) finalized_at: Option<OffsetDateTime>,
     /// Its URL at the CA.
     pub(crate) order_url: String,
     /// PKCS#8, PEM.

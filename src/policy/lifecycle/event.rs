@@ -30,7 +30,12 @@ pub enum Event {
         retry_after: Option<Duration>,
     },
     /// The CA issued a certificate: it counts, whatever becomes of it.
-    Issued(Fate),
+    Issued {
+        /// When, by the CA's clock: ours may be wrong, and may have been set in the middle of the order.
+        at: OffsetDateTime,
+        /// What becomes of it.
+        fate: Fate,
+    },
     /// The new certificate was seen in a handshake.
     Renewed(Held),
     /// The try came to nothing.
@@ -54,6 +59,8 @@ pub enum Fate {
     },
     /// It is not what was asked for.
     Useless,
+    /// Its order was not taken up in time; nobody has seen it.
+    Lost,
 }
 
 /// How much an administrator wants it.

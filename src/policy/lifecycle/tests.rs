@@ -141,7 +141,7 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
         "only tls" => Event::Ports(Ports::OnlyTls),
         "request" => Event::Requested(Insistence::Polite),
         "forced request" => Event::Requested(Insistence::Forced),
-        "issued" => Event::Issued(in_hand()),
+        "issued" => Event::Issued { at: NOW, fate: in_hand() },
         "renewed" => Event::Renewed(fresh()),
         "failed" => failure(Disposition::Retry),
         "validation failed" => failure(Disposition::Validation),
@@ -271,7 +271,7 @@ fn a_refusal_of_a_request_says_when_it_would_be_met() {
     let soon = NOW + HOUR;
     assert_eq!(refusal("backing off", "request"), Some(Refusal::BackOff(soon)));
     assert_eq!(refusal("blocked by a refusal", "request"), Some(Refusal::Refused(soon)));
-    assert_eq!(refusal("blocked by the governor", "request"), Some(Refusal::Governor(NOW + HOUR * 168)));
+    assert_eq!(refusal("blocked by the governor", "request"), Some(Refusal::Governor(NOW + HOUR * 169)));
     assert_eq!(refusal("blocked by the port", "forced request"), Some(Refusal::Port));
     assert_eq!(
         refusal("waiting", "request, budget spent"),
@@ -279,7 +279,7 @@ fn a_refusal_of_a_request_says_when_it_would_be_met() {
     );
     assert_eq!(
         refusal("waiting", "request, governor closed"),
-        Some(Refusal::Governor(NOW + HOUR * 168)),
+        Some(Refusal::Governor(NOW + HOUR * 169)),
         "when the first of the four is seven days old"
     );
 }
@@ -360,7 +360,7 @@ fn a_certificate_that_is_bought_is_installed_whatever_the_governor_says() {
     for (fate, begins) in [(in_hand(), 1), (Fate::Useless, 0)] {
         let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
         (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
-        lifecycle.handle(NOW, Event::Issued(fate.clone()), Jitter::NONE);
+        lifecycle.handle(NOW, Event::Issued { at: NOW, fate: fate.clone() }, Jitter::NONE);
         lifecycle.handle(NOW, failed, Jitter::NONE);
         let now = (NOW, Jitter::NONE);
         let held = held(Health::Valid);
@@ -368,7 +368,7 @@ fn a_certificate_that_is_bought_is_installed_whatever_the_governor_says() {
         let later = after.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
         assert_eq!(orders(&later).len(), begins, "{fate:?}");
         let ledger = after.ledger.clone();
-        after.handle(NOW + HOUR, Event::Issued(in_hand()), Jitter::NONE);
+        after.handle(NOW + HOUR, Event::Issued { at: NOW + HOUR, fate: in_hand() }, Jitter::NONE);
         assert_eq!(after.ledger == ledger, begins == 1, "fetched once more, it counts once: {fate:?}");
     }
 }
@@ -418,7 +418,7 @@ fn renewed() -> Lifecycle {
     let mut lifecycle =
         Lifecycle::restore(terms(), None, Ports::Ours, Memory::default(), (NOW, Jitter::NONE));
     lifecycle.handle(NOW, Event::Tick, Jitter::NONE);
-    lifecycle.handle(NOW, Event::Issued(in_hand()), Jitter::NONE);
+    lifecycle.handle(NOW, Event::Issued { at: NOW, fate: in_hand() }, Jitter::NONE);
     let actions = lifecycle.handle(NOW, Event::Renewed(fresh()), Jitter::NONE);
     assert!(actions.contains(&Action::AskRenewalInfo), "right after the issuance");
     lifecycle

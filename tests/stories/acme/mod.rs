@@ -3,6 +3,8 @@
 mod faults;
 mod issuing;
 mod life;
+mod limits;
+mod rehearsal;
 mod restarts;
 mod swap;
 mod tls_alpn;

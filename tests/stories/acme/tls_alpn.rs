@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::ORDER;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::free_port;
+use crate::support::network::Network;
 use crate::support::pebble::{Pebble, Terms};
 use crate::support::tls;
 use crate::support::upstream::Upstream;
@@ -69,6 +70,32 @@ async fn where_the_ca_cannot_reach_port_80_one_try_goes_over_443() {
     let status = door.reaches("valid", ORDER).await;
     assert!(step(&status, "token_checked").contains("over TLS"), "{status:#}");
     door.process.says("alert=\"second_way\"", SOON).await;
+}
+
+#[tokio::test]
+async fn an_ipv6_address_is_validated_over_443_too() {
+    let ip = "2001:db8::1";
+    let network = Network::with(&[&format!("{ip}/128")]).await;
+    let (nowhere, ca) = (81, SocketAddr::from(([127, 0, 0, 1], 14_000)));
+    let terms = Terms { tls_port: 443, ..Terms::quick(nowhere) };
+    let pebble = Pebble::start_in(&network, terms, ca, "localhost").await;
+    let settings = Settings::panel("http://127.0.0.1:8080")
+        .certificate(&pebble, &[ip])
+        .set("http", "listen", vec!["[::]:80"])
+        .set("https", "listen", vec!["[::]:443"]);
+    let launcher = network.launcher();
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let door = Doorman::start_by(&launcher, &settings).await;
+    let status = door.reaches("failed", ORDER).await;
+    let said = status["last_error"].as_str().unwrap();
+    assert!(said.contains("could not reach http://[2001:db8::1]/"), "{status:#}");
+
+    let forced = door.admin("POST", "/renew?force=true").await; // the back-off is a minute long
+    assert_eq!(forced.status(), 202, "{}", forced.text());
+
+    let status = door.reaches("valid", ORDER).await;
+    assert!(step(&status, "token_checked").contains("over TLS"), "{status:#}");
+    assert_eq!(status["certificate"]["identifiers"], serde_json::json!([ip]));
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ impl World {
         if self.life >= DAY * 4 && !self.is_excused() {
             assert!(within(&self.ca.issued, DAY * 7) <= Ledger::MOST, "the governor slept");
         }
+        if self.life >= DAY * 4 && self.now >= self.lost_until {
+            assert!(within(&self.unforced, DAY * 7) <= Ledger::MOST, "force opened the governor for others");
+        }
         if !self.is_excused() {
             assert!(within(&self.tries, (self.life / 160).min(HOUR)) <= 12, "a storm of orders");
         }

@@ -8,7 +8,7 @@ use super::ca::{Certificate, Order, Overdrawn};
 use super::world::{Misfortune, World, held};
 use super::{DAY, HOUR, MINUTE};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
-use crate::policy::lifecycle::{Event, Fate, Insistence};
+use crate::policy::lifecycle::{Activity, Event, Fate, Insistence};
 use crate::policy::schedule::{CLOCK_TOLERANCE, ORDER_LIFE};
 
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl World {
                 Outcome::Next(step) => self.job = Some(Job { step, at, ..job }),
                 Outcome::Issued(certificate) => {
                     let fingerprint = certificate.serial.to_string();
-                    self.happens(Event::Issued(Fate::InHand { fingerprint }));
+                    self.happens(Event::Issued { at: self.now, fate: Fate::InHand { fingerprint } });
                     if self.running {
                         self.job = Some(Job { step: Step::Install(certificate), at, ..job });
                     }
@@ -133,6 +133,11 @@ impl World {
         if let Some((class, disposition)) = answer {
             return Outcome::Failed(class, disposition);
         }
+        if let Some(at) = self.lost_order() {
+            self.loses_state();
+            self.happens(Event::Issued { at, fate: Fate::Lost });
+            return Outcome::Failed(Class::Ca, Disposition::Retry);
+        }
         let installed = self.disk.live.map(Order::Issued);
         let of_use = |(id, placed_at): &(u32, OffsetDateTime)| {
             let order = self.ca.orders.get(id).copied();
@@ -140,8 +145,20 @@ impl World {
         };
         match self.disk.pending.filter(of_use) {
             Some((id, _)) => Outcome::Next(Step::Validate(id)),
-            None => Outcome::Next(Step::Keep(self.ca.place())),
+            None => match self.lifecycle.too_early(self.now) {
+                Some(until) => Outcome::Failed(Class::RateLimit, Disposition::NotBefore(until)),
+                None => Outcome::Next(Step::Keep(self.ca.place())),
+            },
         }
+    }
+
+    /// An order that is too old to be taken up, and whose certificate nobody has seen or counted.
+    fn lost_order(&mut self) -> Option<OffsetDateTime> {
+        let believed = self.believed();
+        let (id, _) = self.disk.pending.filter(|(_, touched_at)| *touched_at + ORDER_LIFE <= believed)?;
+        self.disk.pending = None;
+        let at = self.finalized.take().filter(|(order, _)| *order == id)?.1;
+        (!self.lifecycle.has_counted(at)).then_some(at)
     }
 
     fn validate(&mut self, id: u32, way: Challenge) -> Outcome {
@@ -160,6 +177,7 @@ impl World {
             (_, Order::Pending) => {
                 self.ca.validate(id);
                 self.disk.pending = Some((id, self.believed())); // the CA keeps what is finalized
+                self.finalized = Some((id, self.now));
                 Outcome::Next(Step::Finalize(id))
             }
             (_, Order::Ready | Order::Issued(_)) => Outcome::Next(Step::Finalize(id)),
@@ -174,7 +192,15 @@ impl World {
             (_, Order::Issued(certificate)) => Outcome::Issued(certificate),
             // Issued, and killed before the download: the order is resumed.
             _ => match self.ca.issue(self.now, id) {
-                Ok(_) => Outcome::Next(Step::Finalize(id)),
+                Ok(_) => {
+                    let activity = self.lifecycle.activity();
+                    if matches!(activity, Activity::Renewing { insistence: Insistence::Forced, .. }) {
+                        self.excuse();
+                    } else {
+                        self.unforced.push(self.now);
+                    }
+                    Outcome::Next(Step::Finalize(id))
+                }
                 Err(overdrawn) => self.limited(overdrawn),
             },
         }

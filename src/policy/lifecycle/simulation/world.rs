@@ -76,6 +76,12 @@ pub(super) struct World {
     killed: bool,
     /// When a state file was lost or certificates were forced: limits of our own do not hold for a week.
     pub(super) excused_until: OffsetDateTime,
+    /// The same for a lost state file alone.
+    pub(super) lost_until: OffsetDateTime,
+    /// The order that was finalized last, and when.
+    pub(super) finalized: Option<(u32, OffsetDateTime)>,
+    /// When certificates were issued that nobody has forced.
+    pub(super) unforced: Vec<OffsetDateTime>,
 }
 
 impl World {
@@ -108,6 +114,9 @@ impl World {
             told: BTreeSet::new(),
             killed: false,
             excused_until: BEGIN,
+            lost_until: BEGIN,
+            finalized: None,
+            unforced: Vec::new(),
         }
     }
 
@@ -195,14 +204,19 @@ impl World {
         if self.one_in(20) {
             self.note("state.json is damaged");
             self.disk.memory = None;
-            self.excuse();
+            self.loses_state();
             self.told.clear();
         }
         if self.one_in(20) {
             self.note("pending.json is damaged");
             self.disk.pending = None;
-            self.excuse(); // it may cost an order
+            self.loses_state(); // it may cost an order
         }
+    }
+
+    pub(super) fn loses_state(&mut self) {
+        self.excuse();
+        self.lost_until = self.excused_until;
     }
 
     fn start(&mut self) {
