@@ -31,6 +31,9 @@ const BITS: usize = 24;
 /// A chain is some kilobytes.
 const LARGEST: u64 = 1 << 20;
 
+/// Of a chain, as we write it.
+const BEGINNING: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// For some hundred events of 16 bytes each (inotify(7)).
 const BUFFER: usize = 8192;
 
@@ -141,6 +144,9 @@ impl Unsteady {
         }
         let mut text = vec![0; usize::try_from(length).unwrap_or_default()];
         file.read_exact_at(&mut text, 0)?;
+        if !text.starts_with(BEGINNING) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not the chain that was there"));
+        }
         // What a kill left behind has spaces in it; the line ends before them are the chain's own.
         let bare = text.trim_ascii_end().len();
         let own = text[bare..].iter().take_while(|byte| **byte == b'\n').count();
@@ -227,6 +233,15 @@ mod tests {
             drop(unsteady);
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
         }
+    }
+
+    #[test]
+    fn what_is_no_chain_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fullchain.pem");
+        fs::write(&path, "something else  ").unwrap();
+        assert!(Unsteady::open(&path).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "something else  ");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod api;
 mod files;
 mod lasting;
+mod late;
+mod looking;
 mod misfortunes;
 
 use std::path::PathBuf;
@@ -17,10 +19,10 @@ use crate::support::upstream::Upstream;
 use crate::support::xray::{Inbound, Xray, files, files_with, inline};
 
 /// An order with Pebble takes two or three seconds; a busy machine may need more.
-const ORDER: Duration = Duration::from_secs(40);
+const ORDER: Duration = Duration::from_secs(60);
 
 /// What is added or changed is seen within ten seconds, and a busy machine is slow.
-const NOTICED: Duration = Duration::from_secs(30);
+const NOTICED: Duration = Duration::from_secs(60);
 
 /// A door with a certificate, and a CA that makes more of them.
 struct Site {

@@ -1,0 +1,53 @@
+//! When the old certificate is nearly over, what would be cut by the API is changed all the same: that cuts one inbound,
+//! and a restart all of them.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{NOTICED, Site, begin};
+use crate::support::pebble::Terms;
+use crate::support::xray::{Client, Inbound, Xray, broken};
+
+#[tokio::test]
+async fn grpc_and_xhttp_are_made_anew_once_the_old_certificate_has_hours_left_and_others_are_not_cut() {
+    let life = Duration::from_secs(5 * 3600);
+    let mut xray = Xray::stopped(Vec::new());
+    let nothing_else = ["files", "api"].to_vec();
+    let site = Site::open_with(
+        &xray,
+        |port| Terms { life, ..Terms::quick(port) },
+        |settings| settings.set("xray", "reload", nothing_else),
+    )
+    .await;
+    let once = || site.files_with(&json!({"oneTimeLoading": true}));
+    let inbounds = vec![
+        Inbound::new("grpc", "vless", "grpc", once()),
+        Inbound::new("xhttp", "vless", "xhttp", once()),
+        Inbound::new("neighbour", "vless", "tcp", site.files()),
+    ];
+    begin(&mut xray, inbounds).await;
+    for tag in ["grpc", "xhttp", "neighbour"] {
+        site.serves(tag, "current", NOTICED).await;
+    }
+    let root = site.pebble.root().await;
+    let client = Client::start(&[xray.inbound("neighbour")], &root).await;
+    let flows = client.connections("neighbour", 3).await;
+
+    let leaf = site.renew().await;
+
+    for tag in ["grpc", "xhttp", "neighbour"] {
+        site.serves(tag, "current", NOTICED).await;
+        assert_eq!(xray.presented(tag).await, [leaf.clone()], "{tag}");
+    }
+    let log = site.door.process.log();
+    for tag in ["grpc", "xhttp"] {
+        assert!(log.iter().any(|line| line.contains(&format!("{tag} was made anew"))), "{tag}");
+    }
+    assert_eq!(broken(flows).await, [""; 0]);
+    let used = [xray.inbound("grpc"), xray.inbound("xhttp")];
+    let client = Client::start(&used, &root).await;
+    for tag in ["grpc", "xhttp"] {
+        assert!(client.gets_through(tag).await, "nobody gets through {tag} any more");
+    }
+}
