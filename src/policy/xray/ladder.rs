@@ -8,8 +8,8 @@ use super::audit::{Audit, Follows};
 use super::inbound::{Inbound, Listen};
 use crate::config::Rung;
 
-/// For how many of its intervals the files are unsteady for an inbound. Most are current after one, on a machine where
-/// three programs want each processor after twelve at most.
+/// For how many of its intervals the files are unsteady for an inbound. Most are current after one; on a machine where
+/// four programs wanted each processor a range of three ports needed eight at most.
 const MOST_TURNS: u32 = 20;
 
 /// How long at most; inbounds that look once an hour get six tries.

@@ -37,8 +37,9 @@ async fn grpc_and_xhttp_are_made_anew_once_the_old_certificate_has_hours_left_an
     let leaf = site.renew().await;
 
     for tag in ["grpc", "xhttp", "neighbour"] {
-        site.serves(tag, "current", NOTICED).await;
-        assert_eq!(xray.presented(tag).await, [leaf.clone()], "{tag}");
+        let said = site.serves(tag, "current", NOTICED).await;
+        assert_eq!(xray.presented(tag).await, std::slice::from_ref(&leaf), "{tag}");
+        println!("late {tag} {}", said["seconds_to_served"]);
     }
     let log = site.door.process.log();
     for tag in ["grpc", "xhttp"] {

@@ -179,8 +179,10 @@ async fn xray_as_another_user_may_read_the_new_pair_from_its_first_instant() {
     xray.inbounds = vec![Inbound::new("in", "vless", "tcp", site.files())];
     xray.write();
     xray.run_as_nobody().await;
-    let said = site.serves("in", "current", NOTICED).await;
-    assert_eq!(said["audit"]["readable"], true, "{said:#}");
+    site.serves("in", "current", NOTICED).await;
+    // Which process is behind a port is known once it listens there.
+    let readable = |status: &Value| entry(status, "in")["audit"]["readable"] == true;
+    site.door.until("that Xray's user may read the files", NOTICED, readable).await;
 
     for _ in 0..3 {
         let leaf = site.renew().await;
