@@ -65,13 +65,13 @@ fn read(answer: &Answer) -> Result<Vec<Tested>, Failure> {
         return Ok(tested);
     }
     let why = said["error"].as_str().unwrap_or("it does not know this request").to_owned();
-    let remedy = match answer.status {
+    let (exit, remedy) = match answer.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "Set admin.token, the same for daemon and command."
+            (Exit::NoPermission, "Set admin.token, the same for daemon and command.")
         }
-        _ => "Look at the daemon's version with `doorman status`, and at its log.",
+        _ => (Exit::Unavailable, "Look at the daemon's version with `doorman status`, and at its log."),
     };
-    Err(Failure::new(Exit::Unavailable, format!("The daemon sends no test message: {why}."), remedy))
+    Err(Failure::new(exit, format!("The daemon sends no test message: {why}."), remedy))
 }
 
 fn say(out: &mut impl Write, line: &str) -> Result<(), Failure> {

@@ -29,7 +29,7 @@ const MOST_MISSED_LOOKS: u32 = 100;
 /// Asks the daemon to renew, follows the steps until the end, and prints the new certificate.
 ///
 /// # Errors
-/// No daemon answers, it refuses, or the renewal fails (69, with the reason).
+/// No daemon answers, it refuses, or the renewal fails (69, with the reason); it may not be asked (77).
 pub(super) fn run(admin: &Admin, force: bool, out: &mut impl Write) -> Result<(), Failure> {
     let daemon = Daemon::new(admin)?;
     let target = if force { "/renew?force=true" } else { "/renew" };
@@ -164,7 +164,11 @@ fn refused(status: StatusCode, said: &Value) -> Failure {
         }
         _ => "Look at `doorman status` and at the daemon's log.",
     };
-    Failure::new(Exit::Unavailable, format!("The daemon does not renew now: {}", ended(why)), remedy)
+    let exit = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NoPermission,
+        _ => Exit::Unavailable,
+    };
+    Failure::new(exit, format!("The daemon does not renew now: {}", ended(why)), remedy)
 }
 
 fn failed(renewal: &Value, status: &Value) -> Failure {

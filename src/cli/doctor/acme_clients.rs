@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::schedule::{self, Scheduled};
 use super::{Finding, Machine};
 use crate::config::{Address, Config};
 
@@ -36,7 +37,22 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     if renewals.is_empty() {
         return vec![Finding::fine(ABOUT, "no certificate of acme.sh or certbot was found")];
     }
-    renewals.iter().map(|renewal| about(renewal, machine.config())).collect()
+    let found = renewals.iter().map(|renewal| about(renewal, machine.config()));
+    let mut clients: Vec<_> = renewals.iter().map(|renewal| renewal.client).collect();
+    clients.dedup();
+    found.chain(clients.into_iter().filter_map(|client| nobody_starts(Path::new("/"), client))).collect()
+}
+
+/// A client that nothing starts renews nothing, however well the door would let it.
+fn nobody_starts(root: &Path, client: &str) -> Option<Finding> {
+    let remedy = match client {
+        "acme.sh" => "acme.sh --install-cronjob",
+        _ => "systemctl enable --now certbot.timer",
+    };
+    (schedule::of(root, client) == Scheduled::No).then(|| {
+        let finding = format!("neither cron nor a timer starts {client}, so what it renews will expire");
+        Finding::warning(ABOUT, finding, remedy)
+    })
 }
 
 fn about(renewal: &Renewal, config: Option<&Config>) -> Finding {
@@ -200,5 +216,8 @@ mod tests {
         assert_eq!(about(&renewal(Way::Elsewhere), None).level, Level::Fine);
         let webroot = about(&renewal(Way::Webroot(PathBuf::from("/srv/www"))), None);
         assert_eq!(webroot.remedy.as_deref(), Some("set http.acme_webroot = \"/srv/www\""));
+        let nothing = tempfile::TempDir::new().unwrap();
+        let idle = nobody_starts(nothing.path(), "certbot").unwrap();
+        assert_eq!(idle.remedy.as_deref(), Some("systemctl enable --now certbot.timer"));
     }
 }

@@ -10,6 +10,7 @@ mod configuration;
 mod daemon;
 mod panel;
 mod ports;
+mod schedule;
 mod store;
 mod web;
 mod xray;

@@ -2,7 +2,7 @@ use tokio::net::UnixStream;
 
 use super::OverTcp;
 use crate::support::client::Connection;
-use crate::support::doorman::{Doorman, Settings};
+use crate::support::doorman::{self, Doorman, Settings};
 use crate::support::upstream::Upstream;
 
 const TOKEN: &str = "token = \"the-admins-token\"";
@@ -22,6 +22,19 @@ async fn a_name_that_a_stranger_made_point_here_gets_nothing() {
     }
     let host = format!("Host: localhost:{}", door.admin.port());
     assert_eq!(door.ask("GET /status", &[&host]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_command_without_the_token_says_that_and_is_told_from_a_daemon_that_is_away() {
+    let panel = Upstream::panel().await;
+    let door = OverTcp::start(&panel.url(), TOKEN).await;
+    let admin = door.admin.to_string();
+    for command in [&["renew"][..], &["renew", "--force"], &["alert", "test"]] {
+        let refused = doorman::command(&[command, &["--admin", &admin]].concat()).await;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(77), "{command:?}: {said}");
+        assert!(said.contains("admin.token"), "{command:?}: {said}");
+    }
 }
 
 #[tokio::test]
