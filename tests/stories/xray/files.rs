@@ -11,8 +11,15 @@ const FOLLOWED: Duration = Duration::from_secs(120);
 #[tokio::test]
 async fn inbounds_that_read_the_files_follow_and_no_connection_is_cut() {
     let mut xray = Xray::stopped(Vec::new());
-    let site = Site::open(&xray, |settings| settings).await;
+    let exported = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["fullchain.pem", "privkey.pem"].map(|name| exported.path().join(name));
+    let site = Site::open(&xray, |settings| {
+        let settings = settings.set("ip_cert", "export_cert", certificate.to_str());
+        settings.set("ip_cert", "export_key", key.to_str())
+    })
+    .await;
     let files = || site.files();
+    let second_place = serde_json::json!([crate::support::xray::files(&certificate, &key)]);
     let inbounds = vec![
         Inbound::new("vless-tcp", "vless", "tcp", files()),
         Inbound::new("vless-ws", "vless", "ws", files()),
@@ -20,6 +27,7 @@ async fn inbounds_that_read_the_files_follow_and_no_connection_is_cut() {
         Inbound::new("trojan-tcp", "trojan", "tcp", files()),
         Inbound::new("vless-grpc", "vless", "grpc", files()),
         Inbound::new("vless-xhttp", "vless", "xhttp", files()),
+        Inbound::new("exported-xhttp", "vless", "xhttp", second_place),
         Inbound::new("range", "vless", "tcp", files()).on_three_ports(),
     ];
     begin(&mut xray, inbounds).await;
@@ -40,10 +48,12 @@ async fn inbounds_that_read_the_files_follow_and_no_connection_is_cut() {
         }
         println!("{} {}", inbound.tag, entry["seconds_to_served"]);
     }
-    let chain = std::fs::read_to_string(site.certificate()).unwrap();
-    assert!(chain.trim_ascii_end().ends_with("-----END CERTIFICATE-----"), "{chain}");
+    for chain in [site.certificate(), certificate] {
+        let text = std::fs::read_to_string(&chain).unwrap();
+        assert!(text.trim_ascii_end().ends_with("-----END CERTIFICATE-----"), "{chain:?}: {text}");
+    }
     let log = site.door.process.log().join("\n");
-    assert!(!log.contains("vless-xhttp was made anew"), "that would have cut its connections");
+    assert!(!log.contains("xhttp was made anew"), "that would have cut its connections");
     println!("the range was made anew: {}", log.contains("range was made anew"));
     assert_eq!(broken(flows).await, [""; 0]);
 }
