@@ -178,6 +178,8 @@ impl Body for RequestBody {
 pub(super) struct ResponseBody {
     content: Content,
     watcher: Option<Watcher>,
+    /// Its last piece was taken, of a body that does not know its end in advance.
+    ended: bool,
 }
 
 impl Download {
@@ -250,7 +252,7 @@ impl ResponseBody {
     /// A body of our own.
     pub(super) fn whole(bytes: Bytes) -> Self {
         let content = Content::Whole((!bytes.is_empty()).then_some(bytes));
-        Self { content, watcher: None }
+        Self { content, watcher: None, ended: false }
     }
 
     /// What the upstream sends, after what it has `said` already; its connection goes back to the pool at the end.
@@ -258,6 +260,7 @@ impl ResponseBody {
         Self {
             content: Content::Relayed(Box::new(Download { incoming, lease, said, broken: None })),
             watcher: None,
+            ended: false,
         }
     }
 
@@ -274,8 +277,13 @@ impl ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        // Nothing can be missing of one of ours, of which HEAD wants none.
+        let complete = match &self.content {
+            Content::Whole(_) => true,
+            Content::Relayed(_) => self.ended || self.is_end_stream(),
+        };
         if let Some(Watcher::Connection(activity)) = &self.watcher
-            && self.is_end_stream()
+            && complete
         {
             activity.response_ended();
         }
@@ -291,10 +299,16 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
-        match &mut this.content {
+        let polled = match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Relayed(download) => download.poll(this.watcher.as_ref(), cx),
-        }
+        };
+        this.ended |= match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
+        };
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -197,6 +197,33 @@ async fn an_idle_connection_is_closed_in_time_without_a_word() {
 }
 
 #[tokio::test]
+async fn a_connection_is_idle_however_the_answer_ended() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n2\r\nok\r\n0\r\nX-A: 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+    ] {
+        let panel = Upstream::with(move |mut client| async move {
+            client.head().await;
+            client.send(answer).await;
+        })
+        .await;
+        let door = Doorman::start(&Settings::panel(panel.url())).await;
+        let mut client = Connection::open(door.http().await).await;
+
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\n\r\n").await;
+        client.head().await.expect("an answer");
+
+        until(&format!("the connection is parked after {answer:?}"), SOON, async || {
+            (door.metric("doorman_connections_parked").await == 1).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn the_body_waits_for_the_panels_own_100_continue() {
     let (ask, asked) = tokio::sync::oneshot::channel();
     let asked = std::sync::Arc::new(std::sync::Mutex::new(Some(asked)));
