@@ -35,6 +35,7 @@ async fn an_alert_is_posted_as_it_is_documented_and_others_can_verify_its_signat
     let receiver = Upstream::answering(|_| plain(204, "")).await;
     let (_held, port) = squatter();
     let door = Doorman::start_waiting(&with_a_taken_port(posting(&receiver), port)).await;
+    until("it is posted", SOON, async || (!receiver.seen().is_empty()).then_some(())).await;
     all_told(&door).await;
 
     let post = receiver.only();
