@@ -12,8 +12,11 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// Room for what is said of the client.
+const WHO_ASKS: usize = 4;
+
 /// Room for the fields that [`request`] may add.
-const ADDED: usize = 6;
+const ADDED: usize = WHO_ASKS + 2;
 
 /// What is known of a request besides its fields.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +46,7 @@ pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
         && !origin.websocket
         && HopByHop::of(&incoming).drop_from(&mut incoming)
     {
-        incoming.reserve(ADDED);
+        incoming.reserve(WHO_ASKS);
         say_who_asks(&mut incoming, origin);
         return incoming; // nothing to build
     }
@@ -69,7 +72,11 @@ pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
     } else if trailers {
         outgoing.insert(header::CONNECTION, HeaderValue::from_static("TE"));
     }
-    say_who_asks(&mut outgoing, origin);
+    if origin.trusted {
+        add_who_asks(&mut outgoing, origin);
+    } else {
+        say_who_asks(&mut outgoing, origin);
+    }
     outgoing
 }
 
@@ -182,23 +189,38 @@ pub fn is_ipv6_literal(host: &HeaderValue) -> bool {
     host.as_bytes().first() == Some(&b'[')
 }
 
-/// `X-Forwarded-*` and `X-Real-IP`, in place of what came in.
+/// `X-Forwarded-*` and `X-Real-IP`, where nothing of the kind is left of what came in.
 ///
 /// Panels make subscription links from `X-Forwarded-Host`, else `X-Real-IP`, else `Host`; with an IPv6 literal only the
 /// last gives a link that works, so the first two stay away.
 fn say_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
-    let literal = origin.host.is_none_or(is_ipv6_literal);
-    if origin.trusted {
-        let chain = joined(outgoing.get_all(X_FORWARDED_FOR).iter().chain([origin.peer]), b", ");
-        outgoing.insert(X_FORWARDED_FOR, chain);
-    } else {
-        outgoing.insert(X_FORWARDED_FOR, origin.peer.clone());
+    outgoing.append(X_FORWARDED_FOR, origin.peer.clone());
+    outgoing.append(X_FORWARDED_PROTO, origin.scheme());
+    if let Some(host) = origin.name() {
+        outgoing.append(X_FORWARDED_HOST, host.clone());
+        outgoing.append(X_REAL_IP, origin.peer.clone());
     }
-    let scheme = if origin.secure { "https" } else { "http" };
-    outgoing.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-    if let (Some(host), false) = (origin.host, literal) {
+}
+
+/// The same where a trusted peer may have said it: that stays, and the peer is added to the chain.
+fn add_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
+    let chain = joined(outgoing.get_all(X_FORWARDED_FOR).iter().chain([origin.peer]), b", ");
+    outgoing.insert(X_FORWARDED_FOR, chain);
+    outgoing.entry(X_FORWARDED_PROTO).or_insert(origin.scheme());
+    if let Some(host) = origin.name() {
         outgoing.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
         outgoing.entry(X_REAL_IP).or_insert_with(|| origin.peer.clone());
+    }
+}
+
+impl Origin<'_> {
+    fn scheme(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.secure { "https" } else { "http" })
+    }
+
+    /// The host, if it is none that may not be repeated.
+    fn name(&self) -> Option<&HeaderValue> {
+        self.host.filter(|host| !is_ipv6_literal(host))
     }
 }
 
