@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod failure;
 pub mod headers;
+pub mod letters;
 pub mod lifecycle;
 pub mod occupant;
 pub mod preface;

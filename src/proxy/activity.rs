@@ -2,18 +2,12 @@
 //!
 //! One deadline a connection, moved by what happens on it; no request arms a timer of its own.
 
-use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
 use super::now::{self, Instant};
-use super::stream::Stream;
 use crate::config::Limits;
 
 /// Where a connection stands; each phase has its own time limit.
@@ -56,8 +50,14 @@ pub(super) struct Activity {
     flushes: Cell<u64>,
     /// It is looked at now and then, whether it is idle.
     watched: Cell<bool>,
+    /// Its timer knows which task to wake.
+    alarm: Cell<bool>,
     /// hyper is asked to let go of it, and must not close it on that occasion.
     parking: Cell<bool>,
+    /// The head of the request that was read last, where that is known to be all that was read.
+    head: RefCell<Vec<u8>>,
+    /// Something came in that hyper, as it was made for this connection, must not read.
+    withheld: Cell<bool>,
 }
 
 /// A request of an HTTP/2 connection, from its head to the end of its response.
@@ -84,7 +84,10 @@ impl Activity {
             unread: Cell::new(false),
             flushes: Cell::new(0),
             watched: Cell::new(false),
+            alarm: Cell::new(false),
             parking: Cell::new(false),
+            head: RefCell::default(),
+            withheld: Cell::new(false),
         })
     }
 
@@ -113,6 +116,15 @@ impl Activity {
         idle.then(|| now::since(self.deadline.get() - self.limits.idle_timeout))
     }
 
+    /// Whether the timer of its deadline wakes its task.
+    pub(super) fn has_alarm(&self) -> bool {
+        self.alarm.get()
+    }
+
+    pub(super) fn set_alarm(&self) {
+        self.alarm.set(true);
+    }
+
     pub(super) fn is_watched(&self) -> bool {
         self.watched.get()
     }
@@ -123,6 +135,40 @@ impl Activity {
 
     pub(super) fn set_parking(&self, parking: bool) {
         self.parking.set(parking);
+    }
+
+    pub(super) fn is_parking(&self) -> bool {
+        self.parking.get()
+    }
+
+    /// These bytes are a request head and nothing else; none means that this is not known.
+    pub(super) fn remember_head(&self, bytes: &[u8]) {
+        let mut head = self.head.borrow_mut();
+        head.clear();
+        head.extend_from_slice(bytes);
+    }
+
+    /// What was remembered needs no memory any more.
+    pub(super) fn forget_head(&self) {
+        self.head.take();
+    }
+
+    /// The head of the request in progress as it came, where that is known.
+    pub(super) fn head(&self) -> Option<Ref<'_, [u8]>> {
+        Ref::filter_map(self.head.borrow(), |head| (!head.is_empty()).then_some(&head[..])).ok()
+    }
+
+    pub(super) fn set_withheld(&self, withheld: bool) {
+        self.withheld.set(withheld);
+    }
+
+    pub(super) fn is_withheld(&self) -> bool {
+        self.withheld.get()
+    }
+
+    /// Whether something waits to be read until hyper is made anew, and that can be now: no request is under way.
+    pub(super) fn wants_another_reader(&self) -> bool {
+        self.withheld.get() && !self.is_busy()
     }
 
     /// Whether a request is under way.
@@ -253,7 +299,8 @@ impl Activity {
         self.deadline.set(now::now() + limit);
     }
 
-    fn read_some(&self, bytes: usize) {
+    /// Something came in.
+    pub(super) fn read_some(&self, bytes: usize) {
         match self.phase.get() {
             Phase::Idle => self.head_began(),
             Phase::Upload => self.enter(Phase::Upload, self.limits.body_timeout),
@@ -267,7 +314,7 @@ impl Activity {
 
     /// With HTTP/2, what answers a client's PING or SETTINGS is no progress of a download: it has no more bytes than
     /// what it answers.
-    fn wrote_some(&self, bytes: usize) {
+    pub(super) fn wrote_some(&self, bytes: usize) {
         let owed = self.owed.get();
         self.owed.set(owed.saturating_sub(bytes));
         if bytes <= owed {
@@ -279,7 +326,8 @@ impl Activity {
         }
     }
 
-    fn flushed(&self) {
+    /// Everything that was written has left.
+    pub(super) fn flushed(&self) {
         self.flushes.set(self.flushes.get().wrapping_add(1));
         match self.phase.get() {
             Phase::Flushing if self.ahead.get() => self.enter(Phase::Head, self.limits.header_timeout),
@@ -307,77 +355,5 @@ impl Drop for OpenStream {
     fn drop(&mut self) {
         let (open, unanswered) = self.activity.streams.get();
         self.activity.set_streams(open - 1, unanswered - u32::from(!self.answered));
-    }
-}
-
-/// A client's stream that tells its connection's [`Activity`] what happens on it.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) stream: Stream,
-    /// What was read of it already.
-    pub(super) early: Bytes,
-    pub(super) activity: Rc<Activity>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            let length = self.early.len().min(buf.remaining());
-            buf.put_slice(&self.early.split_to(length));
-            self.activity.read_some(length);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let read = buf.filled().len() - before;
-        if read > 0 {
-            self.activity.read_some(read);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.activity.wrote_some(written);
-        }
-        polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.activity.wrote_some(written);
-        }
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        if polled.is_ready() {
-            self.activity.flushed();
-        }
-        polled
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.activity.parking.get() {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

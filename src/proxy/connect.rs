@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::link::Link;
 use super::stream::Stream;
 use crate::config::{Address, Scheme, Upstream};
+use crate::policy::letters::Letters;
 use crate::shared::trust::{self, TrustError};
 
 /// What `connect` and `socket` say when descriptors, ports or memory have run out on this side.
@@ -132,10 +133,10 @@ impl Connector {
     }
 
     /// A connection that is ready for a request.
-    pub(super) async fn connect(&self, upstream: &Upstream) -> Result<Link, ConnectError> {
+    pub(super) async fn connect(&self, upstream: &Upstream, letters: Letters) -> Result<Link, ConnectError> {
         tokio::time::timeout(upstream.connect_timeout, async {
             let stream = self.stream(&upstream.address).await?;
-            Link::open(stream).await.map_err(ConnectError::Http)
+            Link::open(stream, letters).await.map_err(ConnectError::Http)
         })
         .await
         .unwrap_or(Err(ConnectError::TimedOut))

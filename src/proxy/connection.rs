@@ -17,7 +17,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 use tracing::debug;
 
-use super::activity::{Activity, Phase, Watched};
+use super::activity::{Activity, Phase};
 use super::gate::Place;
 use super::inbound;
 use super::now;
@@ -27,8 +27,10 @@ use super::service::{Client, Peer, Protocol};
 use super::stream::{BUFFER_BYTES, Stream};
 use super::tls::{Handshake, Terminator};
 use super::tunnel::{self, Side};
+use super::watched::Watched;
 use super::worker::{Door, Worker};
 use crate::config::Limits;
+use crate::policy::letters::Letters;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -42,7 +44,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How hyper is to speak with clients.
 pub(super) struct Protocols {
-    http1: http1::Builder,
+    /// Where all names are in the usual letters.
+    usual: http1::Builder,
+    /// Keeping a record of them.
+    kept: http1::Builder,
     http2: http2::Builder<LocalExecutor>,
 }
 
@@ -50,7 +55,6 @@ impl Protocols {
     pub(super) fn new(limits: &Limits) -> Self {
         let mut http1 = http1::Builder::new();
         http1
-            .preserve_header_case(true)
             .title_case_headers(true)
             .auto_date_header(false)
             .header_read_timeout(None)
@@ -65,7 +69,21 @@ impl Protocols {
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
-        Self { http1, http2 }
+        let mut kept = http1.clone();
+        kept.preserve_header_case(true);
+        Self { usual: http1, kept, http2 }
+    }
+
+    /// For a head whose names are in the usual letters.
+    pub(super) fn usual(&self) -> &http1::Builder {
+        &self.usual
+    }
+
+    fn http1(&self, letters: Letters) -> &http1::Builder {
+        match letters {
+            Letters::Usual => &self.usual,
+            Letters::Kept => &self.kept,
+        }
     }
 }
 
@@ -128,7 +146,8 @@ pub(super) async fn serve(
                 None => return park::say_goodbye(stream).await,
             }
         }
-        let watched = Watched { stream, early, activity: Rc::clone(&activity) };
+        let letters = Letters::of_request(&early);
+        let watched = Watched::new(stream, early, Rc::clone(&activity), letters);
         match Box::pin(http1(&worker, &door, watched, peer, deadline.as_mut())).await {
             Some(parked) => (stream, early) = parked,
             None => return,
@@ -172,26 +191,26 @@ async fn http1(
     peer: Peer,
     deadline: Pin<&mut Sleep>,
 ) -> Option<(Stream, Bytes)> {
-    let activity = Rc::clone(&watched.activity);
+    let activity = Rc::clone(watched.activity());
+    let builder = worker.http.http1(watched.letters());
     let client = Client::new(Rc::clone(worker), Rc::clone(door), peer, Protocol::One(Rc::clone(&activity)));
     let service = service_fn({
         let client = Rc::clone(&client);
         move |request| client.call(request)
     });
-    let mut connection = worker.http.http1.serve_connection(TokioIo::new(watched), service);
+    let mut connection = builder.serve_connection(TokioIo::new(watched), service);
     let end = converse(&mut connection, &activity, deadline, &worker.awake).await;
     let upstream = client.tunnel.take();
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner().stream;
+    let (stream, early) = parts.io.into_inner().into_parts(&parts.read_buf);
     match upstream {
         Some((upstream, _place)) => {
             worker.counters.tunnels.increment();
-            let carried = tunnel::run(Side { stream, early: parts.read_buf }, upstream).await;
+            let carried = tunnel::run(Side { stream, early }, upstream).await;
             worker.counters.tunnels.decrement();
             debug!(?carried, "tunnel ended");
         }
-        // Copied, because the smallest rest, and even none, would keep hyper's whole buffer.
-        None if end == End::Parked => return Some((stream, Bytes::copy_from_slice(&parts.read_buf))),
+        None if end == End::Parked => return Some((stream, early)),
         None if activity.would_look_complete() => stream.close_by_reset(),
         None => {
             if let (true, Some(socket)) = (end.leaves_unread(&activity), stream.tcp()) {
@@ -250,7 +269,7 @@ where
             debug!(%error, "connection ended");
             return Poll::Ready(if error.is_parse() { End::Refused } else { End::Cut });
         }
-        if !told && park::is_due(activity) {
+        if !told && (park::is_due(activity) || activity.wants_another_reader()) {
             // hyper lets go of an idle connection at once and reads nothing more of it. If it were not idle after all,
             // hyper would end it after the answer, so that no byte can be lost by a mistake.
             told = true;
@@ -278,7 +297,7 @@ where
 async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, activity: Rc<Activity>) {
     let client = Client::new(Rc::clone(&worker), door, peer, Protocol::Two(Rc::clone(&activity)));
     let service = service_fn(move |request| client.call(request));
-    let io = TokioIo::new(Watched { stream, early: Bytes::new(), activity: Rc::clone(&activity) });
+    let io = TokioIo::new(Watched::new(stream, Bytes::new(), Rc::clone(&activity), Letters::Kept));
     let mut connection = pin!(worker.http.http2.serve_connection(io, service));
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut told = false;

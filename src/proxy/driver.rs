@@ -8,7 +8,7 @@
 //! waits to be read. hyper would give up at the first failure, so it never hears of one: whether there is an answer is
 //! for the reading side to find out, which the end of the connection wakes too.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,7 +18,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::letters::Ear;
 use super::stream::Stream;
+use crate::policy::letters::Letters;
 
 /// The task that drives a connection now.
 #[derive(Clone, Debug)]
@@ -29,6 +31,7 @@ struct State {
     task: RefCell<Waker>,
     /// A write has failed: the upstream hears no more, but may have said something.
     deaf: Cell<bool>,
+    ear: RefCell<Ear>,
 }
 
 /// A stream whose readiness wakes the driver, whoever polls it.
@@ -66,8 +69,18 @@ impl Wake for Woken {
 }
 
 impl Driver {
-    pub(super) fn new() -> Self {
-        Self(Rc::new(State { task: RefCell::new(Waker::noop().clone()), deaf: Cell::new(false) }))
+    /// For a connection that is read so.
+    pub(super) fn new(letters: Letters) -> Self {
+        Self(Rc::new(State {
+            task: RefCell::new(Waker::noop().clone()),
+            deaf: Cell::new(false),
+            ear: RefCell::new(Ear::new(letters)),
+        }))
+    }
+
+    /// What is heard of the answer.
+    pub(super) fn ear(&self) -> RefMut<'_, Ear> {
+        self.0.ear.borrow_mut()
     }
 
     /// Polls a connection of hyper's for the task in `cx`.
@@ -120,7 +133,12 @@ impl Driver {
 impl AsyncRead for Driven {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, driver } = self.get_mut();
-        driver.poll(|cx| Pin::new(stream).poll_read(cx, buf))
+        let before = buf.filled().len();
+        let polled = driver.poll(|cx| Pin::new(stream).poll_read(cx, buf));
+        if let read @ [_, ..] = &buf.filled()[before..] {
+            driver.ear().hear(read);
+        }
+        polled
     }
 }
 

@@ -119,11 +119,14 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
-        let spare = terms.repeatable.then(|| Box::new(copy(&request)));
+        let spare = terms.repeatable.then(|| Spare::of(client, &request));
         match (exchange(lease, request, &terms.timer).await, spare) {
             (Ok((response, lease)), _) => return relay(client, response, lease, tunnel, &terms).await,
             (Err(ExchangeError::Unsent(unsent)), _) => request = unsent,
-            (Err(error), Some(spare)) if error.is_silence() => request = spare,
+            (Err(error), Some(spare)) if error.is_silence() => match spare.into_request(client) {
+                Some(spare) => request = spare,
+                None => return refuse(client, pool, &terms, &Failure::Exchange(error)),
+            },
             (Err(error), _) => return refuse(client, pool, &terms, &Failure::Exchange(error)),
         }
     }
@@ -195,14 +198,33 @@ fn exchange(
     }
 }
 
-/// A request without a body, again. Its field names lose their letter case: hyper's record of it costs more to copy on
-/// every request than it is worth on the few that are repeated.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
+/// A request without a body, again.
+enum Spare {
+    /// Its head can be read once more.
+    Read,
+    /// A copy. Its field names lose their letter case: hyper's record of it costs more to copy on every request than it is
+    /// worth on the few that are repeated.
+    Copy(Box<Request<RequestBody>>),
+}
+
+impl Spare {
+    fn of(client: &Client, request: &Request<RequestBody>) -> Self {
+        if client.is_head_known() {
+            return Self::Read;
+        }
+        let mut copy = Box::new(Request::new(RequestBody::Empty));
+        copy.method_mut().clone_from(request.method());
+        copy.uri_mut().clone_from(request.uri());
+        copy.headers_mut().clone_from(request.headers());
+        Self::Copy(copy)
+    }
+
+    fn into_request(self, client: &Client) -> Option<Box<Request<RequestBody>>> {
+        match self {
+            Self::Read => client.read_again().map(|outbound| outbound.request),
+            Self::Copy(request) => Some(request),
+        }
+    }
 }
 
 /// The upstream's answer as the client gets it.

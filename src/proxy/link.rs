@@ -17,6 +17,7 @@ use super::body::RequestBody;
 use super::driver::{Driven, Driver};
 use super::stream::{BUFFER_BYTES, Stream};
 use super::timer::Timer;
+use crate::policy::letters::Letters;
 
 /// A connection to an upstream.
 pub(super) struct Link {
@@ -69,10 +70,10 @@ impl ExchangeError {
 
 impl Link {
     /// Speaks HTTP/1.1 over `stream`. Nothing is sent yet.
-    pub(super) async fn open(stream: Stream) -> hyper::Result<Self> {
-        let driver = Driver::new();
+    pub(super) async fn open(stream: Stream, letters: Letters) -> hyper::Result<Self> {
+        let driver = Driver::new(letters);
         let (sender, connection) = Builder::new()
-            .preserve_header_case(true)
+            .preserve_header_case(letters == Letters::Kept)
             .title_case_headers(true)
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(Driven { stream, driver: driver.clone() }))
@@ -83,6 +84,7 @@ impl Link {
     /// Hands `request` over for sending.
     pub(super) fn send(&mut self, mut request: Request<RequestBody>) -> impl Future<Output = Reply> + use<> {
         request.body_mut().driven_by(&self.driver);
+        self.driver.ear().listen();
         self.sender.try_send_request(request)
     }
 
@@ -97,7 +99,12 @@ impl Link {
             self.drive(cx);
             // Only `drive` can complete the reply, so nobody needs to be woken for it.
             match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Ok(mut response)) => {
+                    if let Some(record) = self.driver.ear().record() {
+                        response.extensions_mut().extend(record);
+                    }
+                    Poll::Ready(Ok(response))
+                }
                 Poll::Ready(Err(mut lost)) => Poll::Ready(Err(match lost.take_message() {
                     Some(unsent) => ExchangeError::Unsent(Box::new(unsent)),
                     None => ExchangeError::Failed(lost.into_error()),
@@ -123,6 +130,16 @@ impl Link {
         }
         self.drive(cx);
         Pin::new(body).poll_frame(&mut unheard)
+    }
+
+    /// How its answers are read.
+    pub(super) fn letters(&self) -> Letters {
+        self.driver.ear().letters()
+    }
+
+    /// Whether the next connection to this upstream had better be read with a record.
+    pub(super) fn heard_unusual(&self) -> bool {
+        self.driver.ear().heard_unusual()
     }
 
     /// Whether another request may follow: the last exchange is complete on both sides.

@@ -216,6 +216,8 @@ pub(super) async fn say_goodbye(mut stream: Stream) {
 pub(super) fn is_over(activity: &Activity, mut deadline: Pin<&mut Sleep>, cx: &mut Context<'_>) -> bool {
     if activity.deadline() < deadline.deadline() {
         deadline.as_mut().reset(activity.deadline());
+    } else if activity.has_alarm() && !deadline.is_elapsed() {
+        return false; // it will wake this task
     }
     while deadline.as_mut().poll(cx).is_ready() {
         if activity.is_overdue() {
@@ -223,6 +225,7 @@ pub(super) fn is_over(activity: &Activity, mut deadline: Pin<&mut Sleep>, cx: &m
         }
         deadline.as_mut().reset(activity.deadline());
     }
+    activity.set_alarm();
     false
 }
 

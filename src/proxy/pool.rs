@@ -11,6 +11,7 @@ use super::connect::{ConnectError, Connector, Trouble};
 use super::link::Link;
 use super::now::{self, Instant};
 use crate::config::Upstream;
+use crate::policy::letters::Letters;
 
 /// Connections kept for later; more would be memory for nothing on a small server.
 const MAX_IDLE: usize = 128;
@@ -37,6 +38,8 @@ pub(super) struct Pool {
     /// The setting with its URL.
     setting: Option<&'static str>,
     waiting: Cell<usize>,
+    /// How new connections are read: one that was made before this changed is not used again.
+    letters: Cell<Letters>,
 }
 
 struct Idle {
@@ -63,6 +66,7 @@ impl Pool {
             last_answer: Cell::new(None),
             setting,
             waiting: Cell::new(0),
+            letters: Cell::new(Letters::Usual),
         })
     }
 
@@ -75,7 +79,10 @@ impl Pool {
     pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let mut kept = self.idle.borrow_mut().pop()?;
-            if now::since(kept.since) < IDLE_LIFE && kept.link.is_open() {
+            if kept.link.letters() == self.letters.get()
+                && now::since(kept.since) < IDLE_LIFE
+                && kept.link.is_open()
+            {
                 return Some(Lease { link: Some(kept.link), pool: Rc::clone(self), last: false });
             }
         }
@@ -88,7 +95,7 @@ impl Pool {
     pub(super) async fn open(self: &Rc<Self>, patient: bool) -> Result<Lease, ConnectError> {
         let mut waiting = None;
         loop {
-            let error = match self.connector.connect(&self.upstream).await {
+            let error = match self.connector.connect(&self.upstream, self.letters.get()).await {
                 Ok(link) => {
                     return Ok(Lease { link: Some(Box::new(link)), pool: Rc::clone(self), last: false });
                 }
@@ -177,10 +184,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(mut link) = self.link.take()
-            && !self.last
-            && link.is_settled()
-        {
+        let Some(mut link) = self.link.take() else { return };
+        if link.heard_unusual() {
+            self.pool.letters.set(Letters::Kept);
+        } else if !self.last && link.is_settled() {
             self.pool.keep(link);
         }
     }

@@ -22,6 +22,7 @@ use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
+use super::reread;
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
@@ -186,6 +187,24 @@ impl Client {
             Decision::Answer(response) => response,
             Decision::Forward(outbound) => forward::to(self, &self.door.panel, outbound).await,
             Decision::Ask(_) => respond::status(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Whether [`Client::read_again`] can be asked for.
+    pub(super) fn is_head_known(&self) -> bool {
+        match &self.protocol {
+            Protocol::One(activity) => activity.head().is_some(),
+            Protocol::Two(_) => false,
+        }
+    }
+
+    /// The request in progress, once more as it goes to the panel.
+    pub(super) fn read_again(&self) -> Option<Outbound> {
+        let (Protocol::One(activity) | Protocol::Two(activity)) = &self.protocol;
+        let request = reread::request(self.worker.http.usual(), &activity.head()?)?;
+        match self.decide_for_panel(request.map(|incoming| Inbound::new(incoming, &self.protocol))) {
+            Decision::Forward(outbound) => Some(outbound),
+            Decision::Answer(_) | Decision::Ask(_) => None,
         }
     }
 

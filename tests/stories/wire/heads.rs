@@ -163,7 +163,7 @@ fn versions() -> Vec<Row> {
             [
                 sends("GET / HTTP/1.0\r\n\r\n"),
                 reaches(
-                    "GET / HTTP/1.1\r\nHost:\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: {proto}\r\n\r\n",
+                    "GET / HTTP/1.1\r\nHost: \r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: {proto}\r\n\r\n",
                 ),
                 answers(OK),
                 hears("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),

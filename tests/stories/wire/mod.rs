@@ -8,6 +8,7 @@ mod fields;
 mod framing;
 mod heads;
 mod lasting;
+mod letters;
 mod targets;
 mod transcript;
 pub mod tunnels;
@@ -33,6 +34,16 @@ async fn targets_go_through_byte_for_byte_or_not_at_all() {
 #[tokio::test]
 async fn fields_of_this_hop_stay_behind_and_all_others_pass() {
     on_both(fields::rows).await;
+}
+
+#[tokio::test]
+async fn letters_are_kept_where_they_change() {
+    for row in letters::rows().into_iter().chain(letters::meetings()) {
+        Bench::http(|settings| settings).await.hold(vec![row]).await;
+    }
+    for row in letters::rows().into_iter().chain(letters::meetings()) {
+        Bench::https(|settings| settings).await.hold(vec![row]).await;
+    }
 }
 
 #[tokio::test]

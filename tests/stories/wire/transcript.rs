@@ -34,7 +34,7 @@ pub struct Row {
 
 /// One thing that happens. `{door}` in what reaches the panel stands for the lines that the door adds for the host `h`,
 /// `{proto}` for the scheme that it was asked by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Step {
     /// The visitor sends this.
     Sends(Vec<u8>),

@@ -1,0 +1,204 @@
+//! The letter case of field names.
+//!
+//! Names mean the same in any case (RFC 9110 section 5.1), but cross the door as they came. hyper keeps a record of each
+//! name for that, which is a fifth of the instructions of a small request. Where every name is written as most programs
+//! write it, `Content-Type`, hyper writes the same bytes without a record.
+
+use memchr::memchr;
+
+/// How the names on a connection are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letters {
+    /// Every name is in the usual letters, and written so again.
+    Usual,
+    /// hyper keeps a record.
+    Kept,
+}
+
+/// What the first bytes of a message show of its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The head is whole, and all its names are usual.
+    Usual,
+    /// One is not.
+    Unusual,
+    /// The head is not whole, or not the last one before the body.
+    Unclear,
+}
+
+/// By byte: what it is in a name, in the lower four bits, and what may not follow it, in the upper four (RFC 9110 section
+/// 5.6.2). A table, because each request has some hundred bytes of names.
+const BYTES: [u8; 256] = {
+    let mut bytes = [END; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        bytes[byte] = match byte as u8 {
+            b'a'..=b'z' => LOWER | (UPPER | END) << 4,
+            b'A'..=b'Z' => UPPER | (UPPER | END) << 4,
+            b'-' => (LOWER | END) << 4,
+            b'0'..=b'9'
+            | b'!'
+            | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~' => (UPPER | END) << 4,
+            _ => END,
+        };
+        byte += 1;
+    }
+    bytes
+};
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+const END: u8 = 4;
+
+/// A head that is whole, with usual names only.
+struct Head {
+    length: usize,
+    /// A body or another protocol may follow.
+    followed: bool,
+}
+
+impl Letters {
+    /// How to read a connection whose next bytes are these: [`Letters::Usual`] only for one whole request head that ends
+    /// with them, has no body, and only usual names. So nothing of another head is among them.
+    #[must_use]
+    pub fn of_request(bytes: &[u8]) -> Self {
+        match head(bytes) {
+            Ok(Head { length, followed: false }) if length == bytes.len() => Self::Usual,
+            Ok(_) | Err(_) => Self::Kept,
+        }
+    }
+}
+
+/// Looks at the first bytes of a response.
+#[must_use]
+pub fn of_response(bytes: &[u8]) -> Look {
+    let interim = bytes.get(9) == Some(&b'1'); // the final one follows: `HTTP/1.1 1xx`
+    match head(bytes) {
+        Ok(_) if !interim => Look::Usual,
+        Ok(_) => Look::Unclear,
+        Err(look) => look,
+    }
+}
+
+fn head(bytes: &[u8]) -> Result<Head, Look> {
+    let mut at = line_end(bytes, 0)?;
+    let mut followed = false;
+    loop {
+        let line = &bytes[at..];
+        if line.starts_with(b"\r\n") {
+            return Ok(Head { length: at + 2, followed });
+        }
+        let colon = usual_name(line)?;
+        followed |= may_be_followed(&line[..colon]);
+        let end = line_end(bytes, at + colon)?;
+        // hyper writes a field without a value in two ways, with a record and without.
+        let visible = line.get(colon + 2).is_some_and(u8::is_ascii_graphic);
+        if !visible && line[colon + 1..end - at].trim_ascii_start().is_empty() {
+            return Err(Look::Unusual);
+        }
+        at = end;
+    }
+}
+
+/// Whether more than the head may come after a field of this name.
+fn may_be_followed(name: &[u8]) -> bool {
+    let name_like = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        7 => name_like(b"upgrade"),
+        14 => name_like(b"content-length"),
+        17 => name_like(b"transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Where the line after the one at `at` begins.
+fn line_end(bytes: &[u8], at: usize) -> Result<usize, Look> {
+    let end = at + memchr(b'\r', &bytes[at..]).ok_or(Look::Unclear)?;
+    let whole = end > at && bytes.get(end + 1) == Some(&b'\n');
+    if whole { Ok(end + 2) } else { Err(Look::Unclear) }
+}
+
+/// The length of a name each of whose words has a capital first, and no other.
+fn usual_name(line: &[u8]) -> Result<usize, Look> {
+    let mut barred = LOWER | END;
+    for (length, byte) in line.iter().enumerate() {
+        let shape = BYTES[usize::from(*byte)];
+        if shape & barred != 0 {
+            return match *byte {
+                b':' => Ok(length),
+                byte if byte.is_ascii_alphabetic() => Err(Look::Unusual),
+                _ => Err(Look::Unclear),
+            };
+        }
+        barred = shape >> 4;
+    }
+    Err(Look::Unclear)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_whole_usual_head_needs_no_record() {
+        for fields in ["Host: h\r\n", "Host: h\r\nUser-Agent: curl/8\r\nX-2-Fa: 1\r\nX_y: 2\r\n9a: 3\r\n", ""]
+        {
+            let bytes = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+            assert_eq!(Letters::of_request(bytes.as_bytes()), Letters::Usual, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_comes_is_left_to_hyper_with_a_record() {
+        for bytes in [
+            "GET / HTTP/1.1\r\nhost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nDNT: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nsec-ch-ua: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX-9A: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX-Empty:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX-Empty: \t\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+            "GET / HTTP/1.1\nHost: h\n\n",
+            "GET / HTTP/1.1\r\nHost: h\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n",
+            "GET / HTTP/1.1\r\nHo",
+            "GET /",
+            "",
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\nG",
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        ] {
+            assert_eq!(Letters::of_request(bytes.as_bytes()), Letters::Kept, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_is_usual_whatever_follows_its_head() {
+        for (bytes, look) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Look::Usual),
+            ("HTTP/1.1 204 No Content\r\n\r\n", Look::Usual),
+            ("HTTP/1.1 200 OK\r\nETag: 1\r\n", Look::Unusual),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-own: 1\r\n\r\nok", Look::Unusual),
+            ("HTTP/1.1 200 OK\r\nContent-Le", Look::Unclear),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nETag: 1\r\n\r\n", Look::Unclear),
+            ("nonsense", Look::Unclear),
+        ] {
+            assert_eq!(of_response(bytes.as_bytes()), look, "{bytes:?}");
+        }
+    }
+}

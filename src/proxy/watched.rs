@@ -1,0 +1,139 @@
+//! A client's stream as hyper sees it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::activity::{Activity, Phase};
+use super::stream::Stream;
+use crate::policy::letters::Letters;
+
+/// A client's stream that tells its connection's [`Activity`] what happens on it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: Stream,
+    /// What was read of it already.
+    early: Bytes,
+    activity: Rc<Activity>,
+    letters: Letters,
+}
+
+impl Watched {
+    /// A stream of which `early` was read already. With [`Letters::Usual`], hyper gets nothing but whole heads of that
+    /// kind; anything else is withheld until it was made anew.
+    pub(super) fn new(stream: Stream, early: Bytes, activity: Rc<Activity>, letters: Letters) -> Self {
+        activity.set_withheld(false);
+        if letters == Letters::Usual {
+            activity.remember_head(&early);
+        }
+        Self { stream, early, activity, letters }
+    }
+
+    /// What tells how the connection is doing.
+    pub(super) fn activity(&self) -> &Rc<Activity> {
+        &self.activity
+    }
+
+    /// How hyper is to read it.
+    pub(super) fn letters(&self) -> Letters {
+        self.letters
+    }
+
+    /// The stream, and what hyper has not read, or not used, which it left in `unused`. That is copied: the smallest rest,
+    /// and even none, would keep hyper's whole buffer.
+    pub(super) fn into_parts(self, unused: &Bytes) -> (Stream, Bytes) {
+        self.activity.forget_head();
+        let rest = if unused.is_empty() { self.early } else { [unused, &self.early[..]].concat().into() };
+        (self.stream, rest)
+    }
+
+    /// Takes back what was just read if hyper must not have it.
+    fn withholds(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> bool {
+        if self.letters == Letters::Kept {
+            return false;
+        }
+        let read = &buf.filled()[before..];
+        if self.activity.phase() == Phase::Idle && Letters::of_request(read) == Letters::Usual {
+            self.activity.remember_head(read);
+            return false;
+        }
+        self.early = Bytes::copy_from_slice(read);
+        self.activity.set_withheld(true);
+        buf.set_filled(before);
+        true
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.activity.is_withheld() {
+            return Poll::Pending; // the task itself looks after that
+        }
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(length));
+            self.activity.read_some(length);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        if read > 0 {
+            let withheld = self.withholds(buf, before);
+            self.activity.read_some(read);
+            if withheld {
+                return Poll::Pending;
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.activity.wrote_some(written);
+        }
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.activity.wrote_some(written);
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() {
+            self.activity.flushed();
+        }
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.is_parking() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
