@@ -133,10 +133,15 @@ impl Connector {
     }
 
     /// A connection that is ready for a request.
-    pub(super) async fn connect(&self, upstream: &Upstream, letters: Letters) -> Result<Link, ConnectError> {
+    pub(super) async fn connect(
+        &self,
+        upstream: &Upstream,
+        letters: Letters,
+        buffer_bytes: usize,
+    ) -> Result<Link, ConnectError> {
         tokio::time::timeout(upstream.connect_timeout, async {
             let stream = self.stream(&upstream.address).await?;
-            Link::open(stream, letters).await.map_err(ConnectError::Http)
+            Link::open(stream, letters, buffer_bytes).await.map_err(ConnectError::Http)
         })
         .await
         .unwrap_or(Err(ConnectError::TimedOut))

@@ -24,7 +24,7 @@ use super::now;
 use super::park::{self, Awake, Counted};
 use super::preface::{self, Next};
 use super::service::{Client, Peer, Protocol};
-use super::stream::{BUFFER_BYTES, Stream};
+use super::stream::{STREAM_BUFFER_BYTES, Stream, buffer_bytes};
 use super::tls::{Handshake, Terminator};
 use super::tunnel::{self, Side};
 use super::watched::Watched;
@@ -49,6 +49,7 @@ pub(super) struct Protocols {
     /// Keeping a record of them.
     kept: http1::Builder,
     http2: http2::Builder<LocalExecutor>,
+    max_header_bytes: usize,
 }
 
 impl Protocols {
@@ -58,8 +59,7 @@ impl Protocols {
             .title_case_headers(true)
             .auto_date_header(false)
             .header_read_timeout(None)
-            .max_header_size(limits.max_header_bytes)
-            .max_buf_size(BUFFER_BYTES.max(limits.max_header_bytes));
+            .max_header_size(limits.max_header_bytes);
         if limits.max_headers != HYPER_MAX_HEADERS {
             http1.max_headers(limits.max_headers);
         }
@@ -67,11 +67,11 @@ impl Protocols {
         http2
             .auto_date_header(false)
             .max_concurrent_streams(MAX_STREAMS)
-            .max_send_buf_size(BUFFER_BYTES)
+            .max_send_buf_size(STREAM_BUFFER_BYTES)
             .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
         let mut kept = http1.clone();
         kept.preserve_header_case(true);
-        Self { usual: http1, kept, http2 }
+        Self { usual: http1, kept, http2, max_header_bytes: limits.max_header_bytes }
     }
 
     /// For a head whose names are in the usual letters.
@@ -79,11 +79,14 @@ impl Protocols {
         &self.usual
     }
 
-    fn http1(&self, letters: Letters) -> &http1::Builder {
-        match letters {
-            Letters::Usual => &self.usual,
-            Letters::Kept => &self.kept,
-        }
+    /// For one of so many connections.
+    fn http1(&self, letters: Letters, connections: usize) -> http1::Builder {
+        let mut builder = match letters {
+            Letters::Usual => self.usual.clone(),
+            Letters::Kept => self.kept.clone(),
+        };
+        builder.max_buf_size(buffer_bytes(connections).max(self.max_header_bytes));
+        builder
     }
 }
 
@@ -192,7 +195,7 @@ async fn http1(
     deadline: Pin<&mut Sleep>,
 ) -> Option<(Stream, Bytes)> {
     let activity = Rc::clone(watched.activity());
-    let builder = worker.http.http1(watched.letters());
+    let builder = worker.http.http1(watched.letters(), worker.awake.count());
     let client = Client::new(Rc::clone(worker), Rc::clone(door), peer, Protocol::One(Rc::clone(&activity)));
     let service = service_fn({
         let client = Rc::clone(&client);

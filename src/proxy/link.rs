@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::body::RequestBody;
 use super::driver::{Driven, Driver};
-use super::stream::{BUFFER_BYTES, Stream};
+use super::stream::Stream;
 use super::timer::Timer;
 use crate::policy::letters::Letters;
 
@@ -26,6 +26,9 @@ pub(super) struct Link {
     driver: Driver,
     ended: bool,
 }
+
+/// Largest head of an answer, whatever buffers there are: what a client may send us.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// How the answer to plain HTTP begins where TLS is spoken: X-Panel's and 3x-ui's redirect, and the alert of a TLS library.
 const ANSWERS_OF_TLS: [&[u8]; 2] = [b"HTTP/0.0 307", b"\x15\x03"];
@@ -69,13 +72,14 @@ impl ExchangeError {
 }
 
 impl Link {
-    /// Speaks HTTP/1.1 over `stream`. Nothing is sent yet.
-    pub(super) async fn open(stream: Stream, letters: Letters) -> hyper::Result<Self> {
+    /// Speaks HTTP/1.1 over `stream`, with buffers of this size. Nothing is sent yet.
+    pub(super) async fn open(stream: Stream, letters: Letters, buffer_bytes: usize) -> hyper::Result<Self> {
         let driver = Driver::new(letters);
         let (sender, connection) = Builder::new()
             .preserve_header_case(letters == Letters::Kept)
             .title_case_headers(true)
-            .max_buf_size(BUFFER_BYTES)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(buffer_bytes)
             .handshake(TokioIo::new(Driven { stream, driver: driver.clone() }))
             .await?;
         Ok(Self { sender, connection, driver, ended: false })

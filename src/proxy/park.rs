@@ -77,7 +77,8 @@ impl Awake {
         }
     }
 
-    fn count(&self) -> usize {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
         self.connections.borrow().len()
     }
 

@@ -10,6 +10,7 @@ use tracing::info;
 use super::connect::{ConnectError, Connector, Trouble};
 use super::link::Link;
 use super::now::{self, Instant};
+use super::stream::buffer_bytes;
 use crate::config::Upstream;
 use crate::policy::letters::Letters;
 
@@ -95,7 +96,11 @@ impl Pool {
     pub(super) async fn open(self: &Rc<Self>, patient: bool) -> Result<Lease, ConnectError> {
         let mut waiting = None;
         loop {
-            let error = match self.connector.connect(&self.upstream, self.letters.get()).await {
+            let error = match self
+                .connector
+                .connect(&self.upstream, self.letters.get(), buffer_bytes(self.in_use()))
+                .await
+            {
                 Ok(link) => {
                     return Ok(Lease { link: Some(Box::new(link)), pool: Rc::clone(self), last: false });
                 }
@@ -143,6 +148,11 @@ impl Pool {
             }
             self.idle.borrow_mut().shrink_to_fit();
         }
+    }
+
+    /// How many leases there are, more or less: each has a pointer to its pool, and so have some others.
+    fn in_use(self: &Rc<Self>) -> usize {
+        Rc::strong_count(self)
     }
 
     fn may_be_restarting(&self) -> bool {

@@ -14,9 +14,20 @@ use tokio::net::{TcpStream, UnixStream};
 /// less than `writev`. Above, the copy would be dearer.
 const COALESCE_BYTES: usize = 16 * 1024;
 
-/// Most that is read at once, and most that waits to be written, on either side. The same on both, so that a full piece
-/// is written before the next one is read, into the memory that it has left behind, while that is still in the cache.
-pub(super) const BUFFER_BYTES: usize = 128 * 1024;
+/// Most that is read at once, and most that waits to be written, on either side of one of so many connections. The same on
+/// both sides, so that a full piece is written before the next one is read, into the memory that it has left behind, while
+/// that is still in the cache. Large pieces are cheap, and few connections may have them: so however many readers stop, the
+/// buffers of a worker stay within some MiB for the first of them and 64 KiB on each side for every other one.
+pub(super) fn buffer_bytes(connections: usize) -> usize {
+    match connections {
+        0..=16 => 256 * 1024,
+        17..=64 => 128 * 1024,
+        _ => 64 * 1024,
+    }
+}
+
+/// The same for one stream of HTTP/2.
+pub(super) const STREAM_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Between the probes of a tunnel that is silent.
 const KEEPALIVE: Duration = Duration::from_secs(60);
