@@ -29,7 +29,7 @@ async fn damaged_files_are_put_aside_and_cost_at_most_one_order() {
     let again = door.reaches("valid", ORDER).await;
     assert_eq!(again["certificate"], first["certificate"]);
     assert_ne!(again["local_ca_sha256"], first["local_ca_sha256"]);
-    assert!(door.process.log().iter().any(|line| line.contains("put aside")), "it is said");
+    door.process.says("put aside", ORDER).await;
     for name in ["state.json.bad", "live/origin.json.bad", "ca/ca.pem.bad"] {
         assert!(door.stored(name).exists(), "{name}");
     }

@@ -82,7 +82,7 @@ async fn a_post_that_fails_comes_again_with_the_same_number() {
     let numbers: Vec<_> = bodies.iter().map(|body| body["id"].as_str().unwrap()).collect();
     assert_eq!(numbers, ["1", "1", "1", "2"]);
     assert_eq!(bodies[3]["failures"], 2);
-    assert!(door.process.log().join("\n").contains("asked again in 3 s"));
+    door.process.says("asked again in 3 s", SOON).await;
 }
 
 #[tokio::test]
