@@ -102,8 +102,9 @@ async fn loopback_has_no_share_of_its_own() {
 #[tokio::test]
 async fn a_tunnel_above_max_tunnels_is_a_503_and_plain_requests_go_on() {
     let (release, released) = watch::channel(false);
+    let (ask, mut asked) = watch::channel(false);
     let panel = Upstream::with(move |mut client| {
-        let mut released = released.clone();
+        let (mut released, ask) = (released.clone(), ask.clone());
         async move {
             while let Some(request) = client.request().await {
                 if request.field("upgrade").is_none() {
@@ -111,6 +112,7 @@ async fn a_tunnel_above_max_tunnels_is_a_503_and_plain_requests_go_on() {
                     continue;
                 }
                 // Asked for, but not granted yet.
+                ask.send_replace(true);
                 let _ = released.wait_for(|released| *released).await;
                 client.send(SWITCHING).await;
                 client.rest().await;
@@ -124,14 +126,13 @@ async fn a_tunnel_above_max_tunnels_is_a_503_and_plain_requests_go_on() {
     let mut first = Connection::open(http).await;
     first.send(UPGRADE).await;
 
-    // The first one has its place from the moment that it is asked for.
+    soon("the first one is asked for", asked.wait_for(|asked| *asked)).await.unwrap();
+
+    // It has its place from that moment.
     let mut second = Connection::open(http).await;
-    let refused = until("the first one was read", SOON, async || {
-        second.send(UPGRADE).await;
-        let answer = tokio::time::timeout(SOON, second.answer()).await.expect("an answer at once");
-        (answer.status() == 503).then_some(answer)
-    })
-    .await;
+    second.send(UPGRADE).await;
+    let refused = soon("an answer at once", second.answer()).await;
+    assert_eq!(refused.status(), 503);
     assert!(refused.text().contains("503 Service Unavailable"), "{refused:?}");
     assert_eq!(second.get("/").await.text(), "plain", "its connection goes on");
 
