@@ -28,18 +28,17 @@ pub(super) struct Driver(Rc<State>);
 
 #[derive(Debug)]
 struct State {
+    /// Here, and not in [`Driven`], so that it can be looked at without hyper. Gone once it is a tunnel's.
+    stream: RefCell<Option<Stream>>,
     task: RefCell<Waker>,
     /// A write has failed: the upstream hears no more, but may have said something.
     deaf: Cell<bool>,
     ear: RefCell<Ear>,
 }
 
-/// A stream whose readiness wakes the driver, whoever polls it.
+/// The stream as hyper sees it: its readiness wakes the driver, whoever polls it.
 #[derive(Debug)]
-pub(super) struct Driven {
-    pub(super) stream: Stream,
-    pub(super) driver: Driver,
-}
+pub(super) struct Driven(Driver);
 
 /// Remembers that hyper woke its connection.
 struct Note {
@@ -69,13 +68,31 @@ impl Wake for Woken {
 }
 
 impl Driver {
-    /// For a connection that is read so.
-    pub(super) fn new(letters: Letters) -> Self {
+    /// For a connection over `stream` that is read so.
+    pub(super) fn new(stream: Stream, letters: Letters) -> Self {
         Self(Rc::new(State {
+            stream: RefCell::new(Some(stream)),
             task: RefCell::new(Waker::noop().clone()),
             deaf: Cell::new(false),
             ear: RefCell::new(Ear::new(letters)),
         }))
+    }
+
+    /// The stream for hyper.
+    pub(super) fn driven(&self) -> Driven {
+        Driven(self.clone())
+    }
+
+    /// The stream, for good.
+    pub(super) fn take_stream(&self) -> Option<Stream> {
+        self.0.stream.take()
+    }
+
+    /// Whether nothing has come since it was read last. The end is something, too.
+    pub(super) fn is_quiet(&self) -> bool {
+        let stream = self.0.stream.borrow();
+        let Some(socket) = stream.as_ref().and_then(Stream::plain_tcp) else { return false };
+        socket.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// What is heard of the answer.
@@ -108,6 +125,17 @@ impl Driver {
         poll(&mut Context::from_waker(&self.0.task.borrow()))
     }
 
+    /// Polls the stream for that task.
+    fn poll_stream<T>(
+        &self,
+        poll: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match self.0.stream.borrow_mut().as_mut() {
+            Some(stream) => self.poll(|cx| poll(Pin::new(stream), cx)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
     /// Whether the upstream hears no more.
     pub(super) fn is_deaf(&self) -> bool {
         self.0.deaf.get()
@@ -116,12 +144,12 @@ impl Driver {
     /// Polls something that writes. It never fails: after a failure it is pending for good.
     fn poll_write<T>(
         &self,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+        poll: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if self.is_deaf() {
             return Poll::Pending;
         }
-        let polled = self.poll(poll);
+        let polled = self.poll_stream(poll);
         if matches!(polled, Poll::Ready(Err(_))) {
             self.0.deaf.set(true);
             return Poll::Pending;
@@ -132,11 +160,10 @@ impl Driver {
 
 impl AsyncRead for Driven {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, driver } = self.get_mut();
         let before = buf.filled().len();
-        let polled = driver.poll(|cx| Pin::new(stream).poll_read(cx, buf));
+        let polled = self.0.poll_stream(|stream, cx| stream.poll_read(cx, buf));
         if let read @ [_, ..] = &buf.filled()[before..] {
-            driver.ear().hear(read);
+            self.0.ear().hear(read);
         }
         polled
     }
@@ -144,8 +171,7 @@ impl AsyncRead for Driven {
 
 impl AsyncWrite for Driven {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, driver } = self.get_mut();
-        driver.poll_write(|cx| Pin::new(stream).poll_write(cx, buf))
+        self.0.poll_write(|stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -153,21 +179,18 @@ impl AsyncWrite for Driven {
         _: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, driver } = self.get_mut();
-        driver.poll_write(|cx| Pin::new(stream).poll_write_vectored(cx, bufs))
+        self.0.poll_write(|stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true // as every kind of stream
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, driver } = self.get_mut();
-        driver.poll_write(|cx| Pin::new(stream).poll_flush(cx))
+        self.0.poll_write(Stream::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, driver } = self.get_mut();
-        driver.poll_write(|cx| Pin::new(stream).poll_shutdown(cx))
+        self.0.poll_write(Stream::poll_shutdown)
     }
 }

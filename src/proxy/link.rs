@@ -74,13 +74,13 @@ impl ExchangeError {
 impl Link {
     /// Speaks HTTP/1.1 over `stream`, with buffers of this size. Nothing is sent yet.
     pub(super) async fn open(stream: Stream, letters: Letters, buffer_bytes: usize) -> hyper::Result<Self> {
-        let driver = Driver::new(letters);
+        let driver = Driver::new(stream, letters);
         let (sender, connection) = Builder::new()
             .preserve_header_case(letters == Letters::Kept)
             .title_case_headers(true)
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(buffer_bytes)
-            .handshake(TokioIo::new(Driven { stream, driver: driver.clone() }))
+            .handshake(TokioIo::new(driver.driven()))
             .await?;
         Ok(Self { sender, connection, driver, ended: false })
     }
@@ -151,6 +151,12 @@ impl Link {
         !self.ended && !self.driver.is_deaf() && (self.sender.is_ready() || self.is_open())
     }
 
+    /// The same of one that was settled when it was put aside. Whatever has come since, the end or a word that nobody asked
+    /// for, shows at its socket; only then hyper needs to have a look.
+    pub(super) fn is_still_open(&mut self) -> bool {
+        self.driver.is_quiet() || self.is_open()
+    }
+
     /// Whether it is settled and, as far as one can see now, the upstream still there.
     pub(super) fn is_open(&mut self) -> bool {
         self.drive(&Context::from_waker(Waker::noop()));
@@ -188,8 +194,8 @@ impl Link {
             if self.ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner().stream, parts.read_buf)
+        let stream = self.driver.take_stream().expect("nobody else takes it, and this takes the link too");
+        (stream, self.connection.into_parts().read_buf)
     }
 
     /// Lets the connection do what it can. How it ended is told by the reply or the body, not here.

@@ -82,7 +82,7 @@ impl Pool {
             let mut kept = self.idle.borrow_mut().pop()?;
             if kept.link.letters() == self.letters.get()
                 && now::since(kept.since) < IDLE_LIFE
-                && kept.link.is_open()
+                && kept.link.is_still_open()
             {
                 return Some(Lease { link: Some(kept.link), pool: Rc::clone(self), last: false });
             }

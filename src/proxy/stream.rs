@@ -66,6 +66,14 @@ impl Stream {
         }
     }
 
+    /// The socket, if it is one of TCP with nothing between.
+    pub(super) fn plain_tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Unix(_) | Self::TlsServer(_) | Self::TlsClient(_) => None,
+        }
+    }
+
     /// The socket under it, if it is one of TCP.
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match self {
