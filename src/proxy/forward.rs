@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
@@ -11,6 +10,7 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use tokio::task::yield_now;
 use tracing::{debug, warn};
 
 use super::body::{Opener, RequestBody, ResponseBody, Upload};
@@ -118,7 +118,11 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
     if terms.websocket && tunnel.is_none() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
     }
-    others_first().await;
+    if client.worker.awake.count() > 1 {
+        // So requests that came together are first all read and then all sent: the code of each stage is at hand, and an
+        // upstream on the same machine that was woken for the first is still awake for the others.
+        yield_now().await;
+    }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
         let spare = terms.repeatable.then(|| Spare::of(client, &request));
@@ -139,22 +143,6 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
         }
     })
     .await
-}
-
-/// Lets what is ready now run before the request goes out. So requests that came together are first all read and then all
-/// sent: the code of each stage is at hand, and an upstream on the same machine that was woken for the first is still
-/// awake for the others.
-async fn others_first() {
-    let mut behind = false;
-    std::future::poll_fn(|cx| {
-        if behind {
-            return Poll::Ready(());
-        }
-        behind = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Forwards a request over a connection that is new. It may become a tunnel if there is a place for one.
