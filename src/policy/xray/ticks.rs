@@ -13,6 +13,9 @@ const TAIL: Duration = Duration::from_millis(100);
 /// A look this close to where one was expected is that one.
 const NEAR: Duration = Duration::from_millis(100);
 
+/// But not if it is earlier than that: then the window has not begun yet.
+const EARLY: Duration = Duration::from_millis(20);
+
 /// Looks this close to each other are one.
 const SAME: Duration = Duration::from_millis(3);
 
@@ -47,7 +50,10 @@ impl Ticks {
     pub fn seen(&mut self, at: Duration) {
         self.expected.retain(|due| *due + NEAR >= at); // somebody who looked once, such as we
         let distance = |due: &Duration| due.abs_diff(at);
-        let near = (0..self.expected.len()).min_by_key(|index| distance(&self.expected[*index]));
+        // One that is due later has its window still to come, however often somebody else opens the files.
+        let near = (0..self.expected.len())
+            .filter(|index| self.expected[*index].saturating_sub(EARLY) <= at)
+            .min_by_key(|index| distance(&self.expected[*index]));
         let due = match near.filter(|index| distance(&self.expected[*index]) <= NEAR.min(self.interval / 4)) {
             Some(index) => self.expected.remove(index).min(at) + self.interval,
             None => at + self.interval,
@@ -103,6 +109,16 @@ mod tests {
         assert_eq!(ticks.window(), Some(ms(10_960)..ms(11_100)));
         ticks.passed(&(ms(10_960)..ms(11_100)), true);
         assert_eq!(ticks.window(), Some(ms(20_960)..ms(21_100)));
+    }
+
+    #[test]
+    fn whoever_opens_the_files_all_the_time_does_not_put_the_windows_off() {
+        let mut ticks = Ticks::every(ms(1000));
+        ticks.seen(ms(0));
+        for at in (10..=950).step_by(10) {
+            ticks.seen(ms(at));
+        }
+        assert_eq!(ticks.window().unwrap().start, ms(960));
     }
 
     #[test]
