@@ -3,7 +3,7 @@
 //! Xray keeps one copy of the pair for all listeners of an inbound, and each listener has a watcher. A watcher takes the
 //! pair over only if the files differ from that copy, which the first one to look brings up to date: the others see no
 //! change. So while they look, which they do within milliseconds of each other, the files never stay the same: white
-//! space behind the chain changes every few ten microseconds. When they look is learned from inotify.
+//! space behind the chain changes every few microseconds. When they look is learned from inotify.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -22,8 +22,12 @@ use super::watch::each;
 use crate::control::chain::Chain;
 use crate::policy::xray::ticks::Ticks;
 
-/// Between two changes. Xray needs longer than that to read a file, and a processor in between is free for it.
-const CHANGE: Duration = Duration::from_micros(20);
+/// Changes one after another. On an idle machine two watchers read at the same time, a few microseconds apart.
+const BURST: Duration = Duration::from_micros(150);
+
+/// Between two bursts a processor is free, also where there is only one: then the watchers read in the pauses, one after
+/// another, and the end of a pause comes between them.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// A counter in white space, one bit each.
 const BITS: usize = 24;
@@ -118,11 +122,14 @@ async fn unsettle(files: Vec<PathBuf>, until: Instant) -> usize {
         }
         let unsteady: Vec<Unsteady> = unsteady.into_iter().flatten().collect();
         while Instant::now() < until && !unsteady.is_empty() {
-            let count = CHANGES.fetch_add(1, Ordering::Relaxed);
-            for file in &unsteady {
-                file.change(count);
+            let burst = Instant::now() + BURST;
+            while Instant::now() < burst {
+                let count = CHANGES.fetch_add(1, Ordering::Relaxed);
+                for file in &unsteady {
+                    file.change(count);
+                }
             }
-            std::thread::sleep(CHANGE);
+            std::thread::sleep(PAUSE);
         }
         unsteady.len()
     });
