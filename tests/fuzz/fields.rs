@@ -5,20 +5,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Never crosses the door, in either direction.
-const HOP_BY_HOP: [&str; 7] = [
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// What a client may not say of itself.
-const CLAIMS: [&str; 5] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+use crate::targets::fields::{CLAIMS, HOP_BY_HOP};
 
 fn lines() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = prop_oneof![

@@ -7,6 +7,8 @@ use http::{Method, Uri, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::targets::paths::cleaned;
+
 const BASE: &str = "/secret/";
 const ENTRIES: [&str; 5] = ["", "login", "assets/", "panel", "panel/"];
 
@@ -62,19 +64,6 @@ fn paths() -> impl Strategy<Value = String> {
         let start = if within { "/secret/" } else { "/" };
         format!("{start}{}", pieces.concat())
     })
-}
-
-/// What Go's `path.Clean` makes of a path, which is how strict routers see it.
-fn cleaned(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(kept.pop()),
-            other => kept.push(other),
-        }
-    }
-    format!("/{}", kept.join("/"))
 }
 
 fn decoded(path: &str) -> Vec<u8> {

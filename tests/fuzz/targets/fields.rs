@@ -4,7 +4,7 @@ use doorman::policy::headers::{self, Origin};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Never crosses the door, in either direction.
-const HOP_BY_HOP: [&str; 7] = [
+pub(crate) const HOP_BY_HOP: [&str; 7] = [
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
@@ -15,7 +15,7 @@ const HOP_BY_HOP: [&str; 7] = [
 ];
 
 /// What a client may not say of itself.
-const CLAIMS: [&str; 5] =
+pub(crate) const CLAIMS: [&str; 5] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
 
 /// A message loses what it must and nothing else, and keeps its order.

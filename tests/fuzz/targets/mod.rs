@@ -2,8 +2,8 @@
 //! worth keeping is in `tests/fuzz/corpus`, and is tried with every run of the tests.
 
 mod configuration;
-mod fields;
-mod paths;
+pub(crate) mod fields;
+pub(crate) mod paths;
 mod preface;
 
 use std::path::Path;

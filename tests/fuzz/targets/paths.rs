@@ -51,7 +51,7 @@ fn passes_as_it_is_read(uri: &Uri) {
 }
 
 /// What Go's `path.Clean` makes of a path, which is how strict routers see it.
-fn cleaned(path: &str) -> String {
+pub(crate) fn cleaned(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in path.split('/') {
         match segment {
