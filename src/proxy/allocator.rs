@@ -22,8 +22,8 @@ mod c {
 /// Returns to the system what this thread has freed; by itself the allocator does so only while more is being freed, and
 /// keeps the last. `false`: another thread is at it, so ask again soon.
 ///
-/// Nothing that only seems to have this effect will do: an allocation too large to be granted was once enough, and is now
-/// refused before anything is collected.
+/// Nothing that only seems to have this effect will do: an allocation too large to be granted is refused before anything
+/// is collected.
 pub(super) fn give_back() -> bool {
     let _turn = match TURN.try_lock() {
         Ok(turn) => turn,
