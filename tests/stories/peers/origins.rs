@@ -93,7 +93,8 @@ impl Answer {
     fn of(message: Message) -> Self {
         let own = |name: &str| HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop));
         let mut fields: Vec<_> = message.fields.into_iter().filter(|(name, _)| !own(name)).collect();
-        for (_, value) in fields.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("date")) {
+        let of_now = |name: &str| ["date", "expires"].iter().any(|clock| name.eq_ignore_ascii_case(clock));
+        for (_, value) in fields.iter_mut().filter(|(name, _)| of_now(name)) {
             assert!(value.ends_with(" GMT"), "{value}");
             "a date".clone_into(value);
         }
