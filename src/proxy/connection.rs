@@ -340,3 +340,4 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
         debug!(%error, "connection ended");
     }
 }
+            now::look();

@@ -221,6 +221,7 @@ pub(super) fn is_over(activity: &Activity, mut deadline: Pin<&mut Sleep>, cx: &m
         return false; // it will wake this task
     }
     while deadline.as_mut().poll(cx).is_ready() {
+        now::look();
         if activity.is_overdue() {
             return true;
         }

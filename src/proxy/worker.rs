@@ -21,6 +21,7 @@ use super::activity::Activity;
 use super::connect::Connector;
 use super::connection;
 use super::gate::Gate;
+use super::now;
 use super::park::Awake;
 use super::pool::Pool;
 use super::preface::Complaints;
@@ -92,7 +93,10 @@ pub(super) fn run(
     mut assignments: mpsc::UnboundedReceiver<Assignment>,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(now::look)
+        .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let settings =
             std::iter::once("panel.upstream").chain(std::iter::repeat("forward.upstream")).map(Some);
