@@ -326,7 +326,14 @@ impl Activity {
         }
     }
 
-    /// Everything that was written has left.
+    /// Something that was written cannot leave, though it seemed to have.
+    pub(super) fn is_stuck(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Flushing, self.limits.body_timeout);
+        }
+    }
+
+    /// Everything that was written has left, or is about to.
     pub(super) fn flushed(&self) {
         self.flushes.set(self.flushes.get().wrapping_add(1));
         match self.phase.get() {

@@ -14,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::activity::{Activity, Phase};
-use super::gate::Place;
+use super::gate::{Place, TunnelPlace};
 use super::inbound;
+use super::line::Line;
 use super::now;
 use super::park::{self, Awake, Counted};
 use super::preface::{self, Next};
@@ -31,6 +32,7 @@ use super::watched::Watched;
 use super::worker::{Door, Worker};
 use crate::config::Limits;
 use crate::policy::letters::Letters;
+use crate::shared::stats::Counters;
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -151,9 +153,12 @@ pub(super) async fn serve(
         }
         let letters = Letters::of_request(&early);
         let watched = Watched::new(stream, early, Rc::clone(&activity), letters);
-        match Box::pin(http1(&worker, &door, watched, peer, deadline.as_mut())).await {
-            Some(parked) => (stream, early) = parked,
-            None => return,
+        // Not in the `match`, which would keep the box.
+        let rest = Box::pin(http1(&worker, &door, watched, peer, deadline.as_mut())).await;
+        match rest {
+            Rest::Parked(parked, unread) => (stream, early) = (parked, unread),
+            Rest::Tunnel(tunnel) => return tunnel.run(&worker.counters).await,
+            Rest::Nothing => return,
         }
     }
 }
@@ -166,7 +171,7 @@ enum Greeted {
 
 async fn handshake(worker: &Worker, tls: &Terminator, stream: Stream) -> Option<Greeted> {
     let Stream::Tcp(socket) = stream else { return None };
-    match tokio::time::timeout(worker.limits.header_timeout, tls.accept(socket)).await {
+    match timeout(worker.limits.header_timeout, tls.accept(socket)).await {
         Ok(Ok(Handshake::Validation)) => None,
         Ok(Ok(Handshake::Client(stream))) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -185,15 +190,40 @@ async fn handshake(worker: &Worker, tls: &Terminator, stream: Stream) -> Option<
     }
 }
 
-/// Speaks HTTP/1 until the connection ends, or has been idle for a moment: then it comes back, with what was read of the
-/// next request.
+/// What is left of a connection when hyper has done its part.
+enum Rest {
+    /// One that is idle, with what was read of the next request.
+    Parked(Stream, Bytes),
+    /// Both ends of a tunnel.
+    Tunnel(Box<Tunnel>),
+    Nothing,
+}
+
+/// What a connection becomes after a 101.
+struct Tunnel {
+    client: Side,
+    upstream: Side,
+    /// Held as long as it lasts.
+    _place: TunnelPlace,
+}
+
+impl Tunnel {
+    async fn run(self: Box<Self>, counters: &Counters) {
+        let Self { client, upstream, _place } = *self;
+        let _counted = Counted::new(&counters.tunnels);
+        let carried = tunnel::run(client, upstream).await;
+        debug!(?carried, "tunnel ended");
+    }
+}
+
+/// Speaks HTTP/1 until the connection ends, becomes a tunnel, or has been idle for a moment.
 async fn http1(
     worker: &Rc<Worker>,
     door: &Rc<Door>,
     watched: Watched,
     peer: Peer,
     deadline: Pin<&mut Sleep>,
-) -> Option<(Stream, Bytes)> {
+) -> Rest {
     let activity = Rc::clone(watched.activity());
     let builder = worker.http.http1(watched.letters(), worker.awake.count());
     let client = Client::new(Rc::clone(worker), Rc::clone(door), peer, Protocol::One(Rc::clone(&activity)));
@@ -205,24 +235,30 @@ async fn http1(
     let end = converse(&mut connection, &activity, deadline, &worker.awake).await;
     let upstream = client.tunnel.take();
     let parts = connection.into_parts();
-    let (stream, early) = parts.io.into_inner().into_parts(&parts.read_buf);
-    match upstream {
-        Some((upstream, _place)) => {
-            worker.counters.tunnels.increment();
-            let carried = tunnel::run(Side { stream, early }, upstream).await;
-            worker.counters.tunnels.decrement();
-            debug!(?carried, "tunnel ended");
-        }
-        None if end == End::Parked => return Some((stream, early)),
-        None if activity.would_look_complete() => stream.close_by_reset(),
-        None => {
-            if let (true, Some(socket)) = (end.leaves_unread(&activity), stream.tcp()) {
-                drop(parts.read_buf);
-                inbound::linger(socket).await;
-            }
-        }
+    let (line, early) = parts.io.into_inner().into_parts(&parts.read_buf);
+    if upstream.is_some() && !is_sent(worker, &line).await {
+        return Rest::Nothing;
     }
-    None
+    let Some(stream) = line.into_stream() else { return Rest::Nothing };
+    if let Some((upstream, place)) = upstream {
+        let client = Side { stream, early };
+        return Rest::Tunnel(Box::new(Tunnel { client, upstream, _place: place }));
+    }
+    if end == End::Parked {
+        return Rest::Parked(stream, early);
+    }
+    if activity.would_look_complete() {
+        stream.close_by_reset();
+    } else if let (true, Some(socket)) = (end.leaves_unread(&activity), stream.tcp()) {
+        drop(parts.read_buf);
+        inbound::linger(socket).await;
+    }
+    Rest::Nothing
+}
+
+/// Whether all that was written to a client is sent within its time.
+async fn is_sent(worker: &Worker, line: &Line) -> bool {
+    matches!(timeout(worker.limits.body_timeout, line.sent()).await, Ok(Ok(())))
 }
 
 /// How a conversation in HTTP/1 ended.
@@ -308,6 +344,7 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
         now::tick();
         let mut leave = activity.is_draining(cx);
         while deadline.as_mut().poll(cx).is_ready() {
+            now::look();
             if !activity.is_overdue() || activity.phase() == Phase::Waiting {
                 deadline.as_mut().reset(activity.deadline().max(now::now() + LOOK_AGAIN));
             } else if told || !matches!(activity.phase(), Phase::Idle | Phase::Head) {
@@ -340,4 +377,3 @@ async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, a
         debug!(%error, "connection ended");
     }
 }
-            now::look();

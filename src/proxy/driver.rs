@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::letters::Ear;
+use super::line::Line;
 use super::stream::Stream;
 use crate::policy::letters::Letters;
 
@@ -28,9 +29,8 @@ pub(super) struct Driver(Rc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Here, and not in [`Driven`], so that it can be looked at without hyper. Gone once it is a tunnel's.
-    stream: RefCell<Option<Stream>>,
-    task: RefCell<Waker>,
+    /// Here, and not in [`Driven`], so that it can be looked at without hyper. It belongs to the task that drives it.
+    line: Line,
     /// A write has failed: the upstream hears no more, but may have said something.
     deaf: Cell<bool>,
     ear: RefCell<Ear>,
@@ -71,8 +71,7 @@ impl Driver {
     /// For a connection over `stream` that is read so.
     pub(super) fn new(stream: Stream, letters: Letters) -> Self {
         Self(Rc::new(State {
-            stream: RefCell::new(Some(stream)),
-            task: RefCell::new(Waker::noop().clone()),
+            line: Line::new(stream),
             deaf: Cell::new(false),
             ear: RefCell::new(Ear::new(letters)),
         }))
@@ -85,14 +84,12 @@ impl Driver {
 
     /// The stream, for good.
     pub(super) fn take_stream(&self) -> Option<Stream> {
-        self.0.stream.take()
+        self.0.line.clone().into_stream()
     }
 
     /// Whether nothing has come since it was read last. The end is something, too.
     pub(super) fn is_quiet(&self) -> bool {
-        let stream = self.0.stream.borrow();
-        let Some(socket) = stream.as_ref().and_then(Stream::plain_tcp) else { return false };
-        socket.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.0.line.is_quiet()
     }
 
     /// What is heard of the answer.
@@ -106,9 +103,7 @@ impl Driver {
         cx: &Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if !self.0.task.borrow().will_wake(cx.waker()) {
-            self.0.task.replace(cx.waker().clone());
-        }
+        self.0.line.belongs_to(cx.waker());
         NOTE.with(|note| {
             note.woken.0.store(false, Ordering::Relaxed);
             let polled = poll(&mut Context::from_waker(&note.waker));
@@ -122,18 +117,7 @@ impl Driver {
 
     /// Polls something else for the task that drives the connection.
     pub(super) fn poll<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        poll(&mut Context::from_waker(&self.0.task.borrow()))
-    }
-
-    /// Polls the stream for that task.
-    fn poll_stream<T>(
-        &self,
-        poll: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        match self.0.stream.borrow_mut().as_mut() {
-            Some(stream) => self.poll(|cx| poll(Pin::new(stream), cx)),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
+        self.0.line.poll(poll)
     }
 
     /// Whether the upstream hears no more.
@@ -142,14 +126,11 @@ impl Driver {
     }
 
     /// Polls something that writes. It never fails: after a failure it is pending for good.
-    fn poll_write<T>(
-        &self,
-        poll: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn poll_write<T>(&self, poll: impl FnOnce(&Line) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if self.is_deaf() {
             return Poll::Pending;
         }
-        let polled = self.poll_stream(poll);
+        let polled = poll(&self.0.line);
         if matches!(polled, Poll::Ready(Err(_))) {
             self.0.deaf.set(true);
             return Poll::Pending;
@@ -161,7 +142,7 @@ impl Driver {
 impl AsyncRead for Driven {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = self.0.poll_stream(|stream, cx| stream.poll_read(cx, buf));
+        let polled = self.0.0.line.poll_read(buf);
         if let read @ [_, ..] = &buf.filled()[before..] {
             self.0.ear().hear(read);
         }
@@ -170,8 +151,8 @@ impl AsyncRead for Driven {
 }
 
 impl AsyncWrite for Driven {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(|stream, cx| stream.poll_write(cx, buf))
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -179,7 +160,7 @@ impl AsyncWrite for Driven {
         _: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(|stream, cx| stream.poll_write_vectored(cx, bufs))
+        self.0.poll_write(|line| line.poll_write(bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -187,10 +168,10 @@ impl AsyncWrite for Driven {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_write(Stream::poll_flush)
+        self.0.poll_write(Line::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_write(Stream::poll_shutdown)
+        self.0.poll_write(Line::poll_shutdown)
     }
 }

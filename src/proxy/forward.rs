@@ -10,7 +10,6 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
-use tokio::task::yield_now;
 use tracing::{debug, warn};
 
 use super::body::{Opener, RequestBody, ResponseBody, Upload};
@@ -117,11 +116,6 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
     let tunnel = if terms.websocket { client.worker.gate.tunnel() } else { None };
     if terms.websocket && tunnel.is_none() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
-    }
-    if client.worker.awake.count() > 1 {
-        // So requests that came together are first all read and then all sent: the code of each stage is at hand, and an
-        // upstream on the same machine that was woken for the first is still awake for the others.
-        yield_now().await;
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {

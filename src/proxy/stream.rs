@@ -7,12 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Up to here a message in several pieces is copied together and written at once: one `send` of a small response costs
-/// less than `writev`. Above, the copy would be dearer.
-const COALESCE_BYTES: usize = 16 * 1024;
+use super::outbox::MOST_PIECE_BYTES;
 
 /// Most that is read at once, and most that waits to be written, on either side of one of so many connections. The same on
 /// both sides, so that a full piece is written before the next one is read, into the memory that it has left behind, while
@@ -66,6 +64,11 @@ impl Stream {
         }
     }
 
+    /// Whether nothing has come since it was read last, the end included, as far as can be told without a system call.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.plain_tcp().is_some_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
+    }
+
     /// The socket, if it is one of TCP with nothing between.
     pub(super) fn plain_tcp(&self) -> Option<&TcpStream> {
         match self {
@@ -114,7 +117,7 @@ impl AsyncWrite for Stream {
         if let [one] = bufs {
             return self.poll_write(cx, one);
         }
-        if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= COALESCE_BYTES {
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= MOST_PIECE_BYTES {
             return TOGETHER.with_borrow_mut(|together| {
                 together.clear();
                 bufs.iter().for_each(|buf| together.extend_from_slice(buf));

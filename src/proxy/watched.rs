@@ -9,13 +9,14 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::{Activity, Phase};
+use super::line::Line;
 use super::stream::Stream;
 use crate::policy::letters::Letters;
 
 /// A client's stream that tells its connection's [`Activity`] what happens on it.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stream: Stream,
+    line: Line,
     /// What was read of it already.
     early: Bytes,
     activity: Rc<Activity>,
@@ -30,7 +31,7 @@ impl Watched {
         if letters == Letters::Usual {
             activity.remember_head(&early);
         }
-        Self { stream, early, activity, letters }
+        Self { line: Line::new(stream), early, activity, letters }
     }
 
     /// What tells how the connection is doing.
@@ -43,12 +44,12 @@ impl Watched {
         self.letters
     }
 
-    /// The stream, and what hyper has not read, or not used, which it left in `unused`. That is copied: the smallest rest,
+    /// The line, and what hyper has not read, or not used, which it left in `unused`. That is copied: the smallest rest,
     /// and even none, would keep hyper's whole buffer.
-    pub(super) fn into_parts(self, unused: &Bytes) -> (Stream, Bytes) {
+    pub(super) fn into_parts(self, unused: &Bytes) -> (Line, Bytes) {
         self.activity.forget_head();
         let rest = if unused.is_empty() { self.early } else { [unused, &self.early[..]].concat().into() };
-        (self.stream, rest)
+        (self.line, rest)
     }
 
     /// Takes back what was just read if hyper must not have it.
@@ -84,7 +85,8 @@ impl AsyncRead for Watched {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.line.belongs_to(cx.waker());
+        let polled = self.line.poll_read(buf);
         let read = buf.filled().len() - before;
         if read > 0 {
             let withheld = self.withholds(buf, before);
@@ -98,20 +100,17 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.activity.wrote_some(written);
-        }
-        polled
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.line.belongs_to(cx.waker());
+        let polled = self.line.poll_write(bufs);
         if let Poll::Ready(Ok(written)) = polled {
             self.activity.wrote_some(written);
         }
@@ -119,21 +118,24 @@ impl AsyncWrite for Watched {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true // as every kind of stream
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        if polled.is_ready() {
-            self.activity.flushed();
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.belongs_to(cx.waker());
+        let polled = self.line.poll_flush();
+        match polled {
+            Poll::Ready(_) => self.activity.flushed(),
+            Poll::Pending => self.activity.is_stuck(),
         }
         polled
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.activity.is_parking() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.line.belongs_to(cx.waker());
+        self.line.poll_shutdown()
     }
 }

@@ -22,6 +22,7 @@ use super::connect::Connector;
 use super::connection;
 use super::gate::Gate;
 use super::now;
+use super::outbox;
 use super::park::Awake;
 use super::pool::Pool;
 use super::preface::Complaints;
@@ -104,6 +105,7 @@ pub(super) fn run(
         let worker = Rc::new(Worker::new(plan));
         let looked_after = Rc::clone(&worker);
         spawn_local(async move { looked_after.awake.look_after().await });
+        spawn_local(outbox::run());
         let stop = CancellationToken::new();
         loop {
             let assignment = tokio::select! {
@@ -120,6 +122,7 @@ pub(super) fn run(
         }
         stop.cancel();
         worker.roster.farewell().await;
+        outbox::send();
         Ok(())
     })
 }

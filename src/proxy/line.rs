@@ -1,0 +1,176 @@
+//! A stream of which small messages go out by way of the outbox.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::outbox::{self, MOST_PIECE_BYTES};
+use super::stream::Stream;
+
+/// A stream that is shared with the outbox.
+#[derive(Clone, Debug)]
+pub(super) struct Line(Rc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Gone once it was taken back.
+    stream: RefCell<Option<Stream>>,
+    /// Whose it is: the task that its readiness wakes.
+    owner: RefCell<Waker>,
+    /// The owner will be woken when there is something to read.
+    awaits: Cell<bool>,
+    /// Something of it is in the outbox.
+    queued: Cell<bool>,
+    /// What was in the outbox and could not be sent.
+    unsent: RefCell<Vec<u8>>,
+}
+
+impl Line {
+    /// Over `stream`, which belongs to nobody yet.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self(Rc::new(State {
+            stream: RefCell::new(Some(stream)),
+            owner: RefCell::new(Waker::noop().clone()),
+            awaits: Cell::new(false),
+            queued: Cell::new(false),
+            unsent: RefCell::default(),
+        }))
+    }
+
+    /// From now on it wakes this task.
+    pub(super) fn belongs_to(&self, task: &Waker) {
+        if !self.0.owner.borrow().will_wake(task) {
+            self.0.owner.replace(task.clone());
+            self.0.awaits.set(false);
+        }
+    }
+
+    /// Polls something else for its owner.
+    pub(super) fn poll<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        poll(&mut Context::from_waker(&self.0.owner.borrow()))
+    }
+
+    /// Whether nothing has come since it was read last. The end is something, too.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.0.stream.borrow().as_ref().is_some_and(Stream::is_quiet)
+    }
+
+    /// Waits until all that was written is sent.
+    pub(super) async fn sent(&self) -> io::Result<()> {
+        poll_fn(|cx| {
+            self.belongs_to(cx.waker());
+            self.poll_sent()
+        })
+        .await
+    }
+
+    /// The stream, for good; what is in the outbox goes out before.
+    pub(super) fn into_stream(self) -> Option<Stream> {
+        let _ = self.poll_sent(); // a rest is of interest only to who has waited for it
+        self.0.stream.take()
+    }
+
+    /// Reads, or wakes the owner when there is something to read.
+    pub(super) fn poll_read(&self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.awaits.get() && self.is_quiet() {
+            return Poll::Pending;
+        }
+        let polled = self.poll_stream(|stream, cx| stream.poll_read(cx, buf));
+        self.0.awaits.set(polled.is_pending());
+        polled
+    }
+
+    /// Takes a message, or wakes the owner when it can. A small one is sent soon.
+    pub(super) fn poll_write(&self, message: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length = message.iter().map(|part| part.len()).sum();
+        if length > MOST_PIECE_BYTES || !self.is_plain_tcp() {
+            ready!(self.poll_sent())?;
+            return self.poll_stream(|stream, cx| stream.poll_write_vectored(cx, message));
+        }
+        ready!(self.poll_unsent())?;
+        self.0.queued.set(true);
+        outbox::put(self, message);
+        Poll::Ready(Ok(length))
+    }
+
+    /// Waits until nothing is left but what is in the outbox.
+    pub(super) fn poll_flush(&self) -> Poll<io::Result<()>> {
+        ready!(self.poll_unsent())?;
+        self.poll_stream(Stream::poll_flush)
+    }
+
+    /// Ends the sending side, when all that was written is sent.
+    pub(super) fn poll_shutdown(&self) -> Poll<io::Result<()>> {
+        ready!(self.poll_sent())?;
+        self.poll_stream(Stream::poll_shutdown)
+    }
+
+    /// Sends what was in the outbox. If not all can be sent, the owner is to look after the rest.
+    pub(super) fn send(&self, piece: &[u8]) {
+        self.0.queued.set(false);
+        let mut unsent = self.0.unsent.borrow_mut();
+        let sent = if unsent.is_empty() { self.try_write(piece).unwrap_or(0) } else { 0 };
+        if sent < piece.len() {
+            unsent.extend_from_slice(&piece[sent..]);
+            self.0.owner.borrow().wake_by_ref();
+        }
+    }
+
+    /// What fails here fails again where it can be told.
+    fn try_write(&self, piece: &[u8]) -> io::Result<usize> {
+        match self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp) {
+            Some(socket) => socket.try_write(piece),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Sends all that was written.
+    fn poll_sent(&self) -> Poll<io::Result<()>> {
+        if self.0.queued.get() {
+            outbox::send();
+        }
+        self.poll_unsent()
+    }
+
+    /// Sends what the outbox could not send.
+    fn poll_unsent(&self) -> Poll<io::Result<()>> {
+        if self.0.unsent.borrow().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut unsent = mem::take(&mut *self.0.unsent.borrow_mut());
+        let polled = loop {
+            match self.poll_stream(|stream, cx| stream.poll_write(cx, &unsent)) {
+                Poll::Ready(Ok(written)) => {
+                    unsent.drain(..written);
+                    if unsent.is_empty() {
+                        break Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.0.unsent.replace(unsent);
+        polled
+    }
+
+    fn is_plain_tcp(&self) -> bool {
+        self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp).is_some()
+    }
+
+    fn poll_stream<T>(
+        &self,
+        poll: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match self.0.stream.borrow_mut().as_mut() {
+            Some(stream) => self.poll(|cx| poll(Pin::new(stream), cx)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
