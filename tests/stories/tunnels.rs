@@ -28,7 +28,7 @@ const STALLED_KIB: u64 = 160;
 const IDLE: u64 = 500;
 
 /// What a tunnel costs that says nothing: a task and two sockets, but no buffer.
-const IDLE_BYTES: u64 = 8 * 1024;
+const IDLE_BYTES: u64 = 4 * 1024;
 
 /// What the process takes that nobody is connected to, and what grows with the first clients whoever they are.
 const BASE_KIB: u64 = 8 * 1024;
