@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use procfs::net::{TcpState, tcp, tcp6};
 use procfs::process::{FDTarget, Process, all_processes};
+
+use crate::machine::sockets::{self, Listening};
 
 /// How the kernel shortens the names of the panels' builds.
 const NAME: &str = "xray";
@@ -22,14 +23,12 @@ pub(super) struct Owner {
     groups: Vec<u32>,
 }
 
-/// Who listens on these ports. Without root those of other users are found by their name only, if there is one.
+/// Who listens on these ports. Without root those of other users are found by their name only.
 pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Vec<Owner>> {
-    let mut sockets: BTreeMap<u16, HashSet<u64>> = BTreeMap::new();
-    for entry in tcp().unwrap_or_default().into_iter().chain(tcp6().unwrap_or_default()) {
-        let port = entry.local_address.port();
-        if entry.state == TcpState::Listen && ports.contains(&port) {
-            sockets.entry(port).or_default().insert(entry.inode);
-        }
+    let mut sockets: BTreeMap<u16, Vec<Listening>> = BTreeMap::new();
+    let all = sockets::listening().unwrap_or_default();
+    for socket in all.into_iter().filter(|socket| ports.contains(&socket.address.port())) {
+        sockets.entry(socket.address.port()).or_default().push(socket);
     }
     let mut found: BTreeMap<u16, Vec<Owner>> = BTreeMap::new();
     let mut named = Vec::new();
@@ -46,16 +45,25 @@ pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Vec<Owner>> {
                 Some(inode)
             })
             .collect();
-        for (port, _) in sockets.iter().filter(|(_, sockets)| !sockets.is_disjoint(&inodes)) {
+        for (port, _) in sockets.iter().filter(|(_, its)| its.iter().any(|it| inodes.contains(&it.inode))) {
             found.entry(*port).or_default().push(owner.clone());
         }
     }
-    if let [only] = named.as_slice() {
-        for port in sockets.keys() {
-            found.entry(*port).or_insert_with(|| vec![only.clone()]);
-        }
+    for (port, sockets) in &sockets {
+        let by_name = || of_that_name(sockets, &named);
+        found.entry(*port).or_insert_with(by_name);
     }
     found
+}
+
+/// Who is behind these sockets of one port, of those that show nobody theirs: by the user, and only if there are no more
+/// of them than may have joined each other at one address.
+fn of_that_name(sockets: &[Listening], named: &[Owner]) -> Vec<Owner> {
+    let joined = |socket: &Listening| sockets.iter().filter(|it| it.address == socket.address).count();
+    let most = sockets.iter().map(joined).max().unwrap_or_default();
+    let candidates = named.iter().filter(|owner| sockets.iter().any(|socket| socket.uid == owner.uid));
+    let owners: Vec<_> = candidates.cloned().collect();
+    if owners.len() <= most { owners } else { Vec::new() }
 }
 
 impl Owner {
@@ -114,5 +122,24 @@ impl Owner {
             return true; // what cannot be seen is not tried
         };
         program.windows(MARK.len()).any(|window| window == MARK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_root_as_many_of_one_name_are_named_as_listeners_joined_each_other() {
+        let socket = |address: &str, inode| Listening { address: address.parse().unwrap(), inode, uid: 7 };
+        let owner = |pid, uid| Owner { pid, program: "xray".into(), started: 1, uid, groups: Vec::new() };
+        let (alone, two) = ([owner(1, 7)], [owner(1, 7), owner(2, 7), owner(3, 8)]);
+        let one_listener = [socket("0.0.0.0:443", 1), socket("[::]:443", 2)];
+        let joined = [socket("0.0.0.0:443", 1), socket("0.0.0.0:443", 2)];
+        assert_eq!(of_that_name(&one_listener, &alone), alone);
+        assert_eq!(of_that_name(&joined, &alone), alone, "both may be its own");
+        assert_eq!(of_that_name(&one_listener, &two), [], "it is one of them, and nobody knows which");
+        assert_eq!(of_that_name(&joined, &two), two[..2]);
+        assert_eq!(of_that_name(&joined, &[]), []);
     }
 }
