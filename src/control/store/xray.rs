@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{CHAIN, Store, StoreError, disk};
 use crate::control::pair::hex;
 use crate::policy::xray::change::Change;
-use crate::policy::xray::inbound;
+use crate::policy::xray::leaf::Leaf;
 
 const FILE: &str = "xray.json";
 
@@ -56,7 +56,7 @@ impl Store {
         let journal = journal.and_then(|text| serde_json::from_str::<XrayJournal>(&text).ok());
         let leaf = |dir: &Path| {
             let chain = disk::read(&dir.join(CHAIN)).ok()??;
-            inbound::leaf(chain.as_bytes()).map(|leaf| hex(&leaf))
+            Leaf::read(chain.as_bytes()).map(|leaf| hex(&leaf.sha256))
         };
         let versions = self.version_ids().unwrap_or_default();
         let stored = versions.into_iter().filter_map(|id| leaf(&self.version(id)));

@@ -45,6 +45,12 @@ impl Known {
             Form::Inline { .. } => None,
         }
     }
+
+    /// Whether there is nothing to be said that was not said of the other.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        let about = |known: &Self| (known.audit.clone(), known.sharing.clone(), known.process.clone());
+        about(self) == about(other) && self.inbound.is_set_like(&other.inbound)
+    }
 }
 
 /// All of them.
@@ -75,7 +81,7 @@ impl OurPair {
 
     fn readable(&self, inbound: &Inbound, owner: Option<&Owner>) -> Option<bool> {
         let certificates = &inbound.tls.as_ref()?.certificates;
-        let Form::File { certificate, key } = &certificates.iter().find(|it| self.has(&it.form))?.form else {
+        let Form::File { certificate, key } = &certificates.iter().find(|it| self.has(it))?.form else {
             return None;
         };
         let owner = owner?;

@@ -47,7 +47,7 @@ pub(super) struct Verdict {
     pub(super) old_ends: Option<OffsetDateTime>,
 }
 
-/// Every port of an inbound without a name, and with the configured one where only one certificate can answer.
+/// Every port of an inbound without a name, and with the configured one where that asks for the same.
 pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, &'static str> {
     if inbound.proxy_protocol {
         return Err("it wants a PROXY header first, so it cannot be looked at from here");
@@ -66,8 +66,7 @@ pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, &'static str> {
         Listen::Ip(Some(ip)) => ip.to_string(),
         Listen::Name(name) => name.clone(),
     };
-    let alone = inbound.tls.as_ref().filter(|tls| tls.certificates.len() == 1 && !tls.reject_unknown_sni);
-    let name = alone.map(|tls| tls.server_name.clone()).filter(|name| !name.is_empty());
+    let name = inbound.tls.as_ref().and_then(|tls| tls.name_of_the_first()).map(ToOwned::to_owned);
     let names = [Some(None), name.map(Some)];
     let ports = inbound.ports.iter().flat_map(|(first, last)| *first..=*last).take(MOST_PORTS);
     Ok(ports

@@ -174,7 +174,8 @@ impl Xray {
             match old.iter().position(|it| it.tag == subject.tag && it.address == subject.address) {
                 Some(at) => {
                     let before = old.swap_remove(at);
-                    let changed = before.known != subject.known;
+                    let known = subject.known.as_ref().zip(before.known.as_ref());
+                    let changed = known.is_some_and(|(now, before)| !now.says_the_same_as(before));
                     subject.goes_on_from(before);
                     if changed {
                         say(&subject);

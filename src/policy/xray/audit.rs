@@ -62,14 +62,13 @@ pub enum Obstacle {
 #[must_use]
 pub fn audit(inbound: &Inbound, ours: &dyn Ours, readable: Option<bool>) -> Option<Audit> {
     let tls = inbound.tls.as_ref()?;
-    let certificate = tls.certificates.iter().find(|it| ours.has(&it.form))?;
-    let presented = || tls.certificates.iter().filter(|it| it.usage == Usage::Encipherment);
-    let position = presented().position(|it| ours.has(&it.form)).map_or(0, |index| index + 1);
-    let inline = matches!(certificate.form, Form::Inline { .. });
+    let certificate = tls.certificates.iter().find(|it| ours.has(it))?;
+    let position = tls.presented().position(|it| ours.has(it)).map_or(0, |index| index + 1);
+    let inline = matches!(certificate.form, Form::Inline);
     let readable = if inline { None } else { readable };
     Some(Audit {
         position,
-        certificates: presented().count(),
+        certificates: tls.presented().count(),
         inline,
         one_time_loading: certificate.one_time_loading,
         interval: Duration::from_secs(certificate.interval()),
@@ -95,7 +94,7 @@ fn follows(
         _ if position == 0 => Follows::Never(Obstacle::NotPresented),
         // With rejectUnknownSni it is the first whose common name is empty, which only a handshake shows.
         _ if position > 1 && !tls.reject_unknown_sni => Follows::Never(Obstacle::NotFirst),
-        Certificate { form: Form::Inline { .. }, .. } => Follows::Never(Obstacle::Inline),
+        Certificate { form: Form::Inline, .. } => Follows::Never(Obstacle::Inline),
         Certificate { one_time_loading: true, .. } => Follows::Never(Obstacle::OneTimeLoading),
         Certificate { form: Form::File { .. }, .. } if readable == Some(false) => {
             Follows::Never(Obstacle::Unreadable)

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
-use super::inbound::{Certificate, Form, Inbound, Listen, Tls, Transport, Usage, leaf};
+use super::inbound::{Certificate, Form, Inbound, Listen, Tls, Transport, Usage};
+use super::leaf::Leaf;
 use crate::config::Address;
 
 /// What the file says.
@@ -109,13 +110,14 @@ fn tls(settings: &Value) -> Tls {
 fn certificate(value: &Value) -> Certificate {
     let (path, key) = (text(&value["certificateFile"]), text(&value["keyFile"]));
     let inline = path.is_empty() && key.is_empty();
+    let lines: Vec<_> = list(&value["certificate"]).iter().map(text).collect();
     Certificate {
         form: if inline {
-            let lines: Vec<_> = list(&value["certificate"]).iter().map(text).collect();
-            Form::Inline { leaf: leaf(lines.join("\n").as_bytes()) }
+            Form::Inline
         } else {
             Form::File { certificate: path.to_owned(), key: key.to_owned() }
         },
+        leaf: Leaf::read(lines.join("\n").as_bytes()).filter(|_| inline),
         usage: match text(&value["usage"]).to_lowercase().as_str() {
             "verify" => Usage::Verify,
             "issue" => Usage::Issue,
@@ -212,7 +214,7 @@ mod tests {
         let tls = first.tls.as_ref().unwrap();
         assert!(tls.reject_unknown_sni && tls.server_name == "a.example");
         assert_eq!((tls.certificates[0].interval(), tls.certificates[0].usage), (60, Usage::Issue));
-        assert_eq!(tls.certificates[1].form, Form::Inline { leaf: None });
+        assert_eq!(tls.certificates[1].form, Form::Inline);
         assert!(tls.certificates[1].one_time_loading);
         assert!(second.tls.is_none() && third.ports.is_empty());
         assert!(read("// comments are Xray's own invention\n{}").is_err());

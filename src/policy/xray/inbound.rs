@@ -2,11 +2,8 @@
 //!
 //! Field numbers are those of Xray's `.proto` files, named beside each. Every message that holds a key stays bytes.
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
+use super::leaf::Leaf;
 use super::wire::{Message, WireError};
-use crate::shared::tls::sha256;
 
 pub(super) const TLS: &str = "xray.transport.internet.tls.Config";
 
@@ -75,6 +72,8 @@ pub struct Tls {
 pub struct Certificate {
     /// Where it comes from.
     pub form: Form,
+    /// Its leaf as Xray has it; `None` if that is not known, as where only a path is.
+    pub leaf: Option<Leaf>,
     /// What it is for.
     pub usage: Usage,
     /// `ocspStapling`: seconds between two looks at the files; 0 means [`Certificate::DEFAULT_INTERVAL`].
@@ -94,10 +93,7 @@ pub enum Form {
         key: String,
     },
     /// It stands in the settings.
-    Inline {
-        /// SHA-256 of its leaf, if that can be read.
-        leaf: Option<[u8; 32]>,
-    },
+    Inline,
 }
 
 /// What a certificate is for.
@@ -127,10 +123,11 @@ impl Certificate {
         let (path, key) = (certificate.text(5), certificate.text(6));
         Ok(Self {
             form: if path.is_empty() && key.is_empty() {
-                Form::Inline { leaf: leaf(certificate.bytes(1).unwrap_or_default()) }
+                Form::Inline
             } else {
                 Form::File { certificate: path, key }
             },
+            leaf: Leaf::read(certificate.bytes(1).unwrap_or_default()),
             usage: match certificate.number(3) {
                 1 => Usage::Verify,
                 2 => Usage::Issue,
@@ -172,6 +169,18 @@ impl Inbound {
     #[must_use]
     pub fn port_count(&self) -> usize {
         self.ports.iter().map(|(first, last)| usize::from(last.saturating_sub(*first)) + 1).sum()
+    }
+
+    /// Whether only the leaves differ, which are others after each renewal.
+    #[must_use]
+    pub fn is_set_like(&self, other: &Self) -> bool {
+        self.without_leaves() == other.without_leaves()
+    }
+
+    fn without_leaves(&self) -> Self {
+        let mut bare = self.clone();
+        bare.tls.iter_mut().flat_map(|tls| &mut tls.certificates).for_each(|it| it.leaf = None);
+        bare
     }
 
     /// Its address as people write it: `0.0.0.0:443`, `[::]:443-445,500`, `/run/x.sock`.
@@ -295,12 +304,21 @@ impl Tls {
             reject_unknown_sni: config.number(12) != 0,
         })
     }
-}
 
-/// SHA-256 of the first certificate of a PEM text.
-#[must_use]
-pub fn leaf(pem: &[u8]) -> Option<[u8; 32]> {
-    CertificateDer::from_pem_slice(pem).ok().map(|leaf| sha256(&leaf))
+    /// Those that are presented, in order.
+    pub fn presented(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter().filter(|it| it.usage == Usage::Encipherment)
+    }
+
+    /// The configured name, if whoever asks for it is given the first certificate, as whoever asks for none: not where
+    /// another one bears the name, or may bear it, and not where other names are refused, for ours bears none.
+    #[must_use]
+    pub fn name_of_the_first(&self) -> Option<&str> {
+        let name = Some(self.server_name.as_str()).filter(|name| !name.is_empty())?;
+        let others = || self.presented().skip(1);
+        let borne = others().any(|it| it.leaf.as_ref().is_none_or(|leaf| leaf.answers(name)));
+        (!self.reject_unknown_sni && !borne).then_some(name)
+    }
 }
 
 /// Reads `common.net.PortList`.
@@ -312,4 +330,46 @@ fn ports(list: &Message<'_>) -> Result<Vec<(u16, u16)>, WireError> {
             Ok((port(range.number(1))?, port(range.number(2))?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::leaf::Leaf;
+    use super::*;
+
+    fn certificate(names: Option<&[&str]>) -> Certificate {
+        let pem = names.map(|names| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let params = rcgen::CertificateParams::new(names).unwrap();
+            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+        });
+        Certificate {
+            form: Form::Inline,
+            leaf: pem.and_then(|pem| Leaf::read(pem.as_bytes())),
+            usage: Usage::Encipherment,
+            ocsp_stapling: 0,
+            one_time_loading: true,
+        }
+    }
+
+    #[test]
+    fn the_configured_name_is_tried_unless_another_certificate_bears_it_or_may_bear_it() {
+        let ours = || certificate(Some(&["192.0.2.1"]));
+        let tls = |others: Vec<Certificate>| Tls {
+            certificates: std::iter::once(ours()).chain(others).collect(),
+            server_name: "www.example".into(),
+            reject_unknown_sni: false,
+        };
+        let verifying = Certificate { usage: Usage::Verify, ..certificate(Some(&["www.example"])) };
+        for others in [vec![], vec![certificate(Some(&["other.example"]))], vec![verifying]] {
+            assert_eq!(tls(others).name_of_the_first(), Some("www.example"));
+        }
+        for other in [Some(["www.example"]), Some(["*.example"]), None] {
+            let others =
+                vec![certificate(Some(&["a.example"])), certificate(other.as_ref().map(|it| &it[..]))];
+            assert_eq!(tls(others).name_of_the_first(), None, "{other:?}");
+        }
+        assert_eq!(Tls { reject_unknown_sni: true, ..tls(vec![]) }.name_of_the_first(), None);
+        assert_eq!(Tls { server_name: String::new(), ..tls(vec![]) }.name_of_the_first(), None);
+    }
 }

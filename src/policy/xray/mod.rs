@@ -5,6 +5,7 @@ pub mod change;
 pub mod file;
 pub mod inbound;
 pub mod ladder;
+pub mod leaf;
 pub mod messages;
 pub mod patch;
 pub mod ticks;

@@ -1,6 +1,6 @@
 //! The new pair in the settings of an inbound, and every other byte as it came.
 
-use super::inbound::{self, Form};
+use super::inbound::{self, Certificate, Form};
 use super::wire::{Message, WireError, replace, set};
 
 /// Which certificates of an inbound are replaced.
@@ -11,10 +11,10 @@ pub trait Ours {
     fn issued(&self, leaf: &[u8; 32]) -> bool;
 
     /// Whether this certificate is our pair.
-    fn has(&self, form: &Form) -> bool {
-        match form {
+    fn has(&self, certificate: &Certificate) -> bool {
+        match &certificate.form {
             Form::File { certificate, key } => self.files(certificate, key),
-            Form::Inline { leaf } => leaf.is_some_and(|leaf| self.issued(&leaf)),
+            Form::Inline => certificate.leaf.as_ref().is_some_and(|leaf| self.issued(&leaf.sha256)),
         }
     }
 }
@@ -61,7 +61,7 @@ pub fn holds(inbound: &[u8], leaf: [u8; 32]) -> Result<bool, WireError> {
     let stream = Message::read(inbound)?.message(2)?.message(2)?.message(3)?;
     for security in stream.all(4) {
         for certificate in Message::read(security)?.message(2)?.all(2) {
-            if inbound::leaf(Message::read(certificate)?.bytes(1).unwrap_or_default()) == Some(leaf) {
+            if Certificate::read(certificate)?.leaf.is_some_and(|it| it.sha256 == leaf) {
                 return Ok(true);
             }
         }
@@ -77,7 +77,7 @@ fn security(typed: &[u8], pair: NewPair<'_>, ours: &dyn Ours) -> Result<Option<V
 }
 
 fn certificate(bytes: &[u8], pair: NewPair<'_>, ours: &dyn Ours) -> Result<Option<Vec<u8>>, WireError> {
-    if !ours.has(&inbound::Certificate::read(bytes)?.form) {
+    if !ours.has(&Certificate::read(bytes)?) {
         return Ok(None);
     }
     set(&set(bytes, 1, pair.chain)?, 2, pair.key).map(Some)
