@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::Xray;
 use super::change::Job;
-use super::entry::Serves;
 use super::learn::Known;
 use super::process::Owner;
 use super::subject::Subject;
@@ -40,7 +39,7 @@ impl Xray {
             course.restarted = self.journal.restarted.as_ref() == Some(&self.fingerprint);
             let subject = &mut self.subjects[index];
             subject.course = course;
-            let stale = subject.serves() == Serves::Stale && !subject.is_hopeless();
+            let stale = subject.is_behind() && !subject.is_hopeless();
             let rungs = &self.context.config.xray.reload;
             subject.step = stale.then(|| course.next(subject.standing(api), rungs, now));
         }

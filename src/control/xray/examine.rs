@@ -7,7 +7,7 @@ use tokio::task::LocalSet;
 
 use super::entry::Entry;
 use super::learn::{OurPair, learn};
-use super::look::look;
+use super::look::{look, unseen};
 use super::subject::Subject;
 use crate::config::Config;
 use crate::control::store::Store;
@@ -52,9 +52,11 @@ async fn once(config: &Config) -> Examined {
     let probes = config.xray.probe.iter().map(|address| Subject::probed(address, now));
     let mut entries = Vec::new();
     for mut subject in inbounds.chain(probes) {
-        if let Ok(targets) = subject.targets.clone() {
-            subject.seen(look(&targets, subject.looks(), &fingerprint).await, clock::now());
-        }
+        let verdict = match &subject.targets {
+            Ok(targets) => look(targets, subject.looks(), &fingerprint).await,
+            Err(why) => unseen(why, subject.held(), &fingerprint),
+        };
+        subject.seen(verdict, clock::now());
         entries.push(subject.entry(&fingerprint));
     }
     Examined { entries, note: learned.note }

@@ -13,7 +13,7 @@ use crate::control::chain::Chain;
 use crate::policy::xray::audit::{Audit, Follows, audit};
 use crate::policy::xray::change::is_temporary;
 use crate::policy::xray::file;
-use crate::policy::xray::inbound::{Form, Inbound, Usage};
+use crate::policy::xray::inbound::{Form, Inbound};
 use crate::policy::xray::patch::Ours;
 
 /// Of a configuration file; the panels' have some hundred kilobytes.
@@ -37,12 +37,10 @@ impl Known {
     /// The chain that its listeners share, and how often they look at it; `None` where each has its own.
     pub(super) fn shared(&self) -> Option<(PathBuf, Duration)> {
         let Follows::InTurn(interval) = self.audit.follows else { return None };
-        let certificates = self.inbound.tls.as_ref()?.certificates.iter();
-        let mut presented = certificates.filter(|it| it.usage == Usage::Encipherment);
-        // Those before ours are other people's, and are left alone.
-        match &presented.nth(self.audit.position.saturating_sub(1))?.form {
+        // Those of others are left alone.
+        match &self.audit.ours(&self.inbound)?.form {
             Form::File { certificate, .. } => Some((PathBuf::from(certificate), interval)),
-            Form::Inline { .. } => None,
+            Form::Inline => None,
         }
     }
 

@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 use super::entry::Serves;
 use crate::config::Address;
 use crate::control::observe::{Leaf, handshake};
+use crate::control::pair::hex;
 use crate::control::when;
 use crate::policy::xray::inbound::{Inbound, Listen};
+use crate::policy::xray::leaf::Leaf as Held;
 
 /// For a connection and a handshake with a neighbour.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ enum Place {
 pub(super) struct Verdict {
     pub(super) serves: Serves,
     pub(super) detail: String,
-    /// When what is presented instead ends; the first of several.
+    /// When what is presented instead ends, the first of several; `None` if nothing else is, or that cannot be read.
     pub(super) old_ends: Option<OffsetDateTime>,
 }
 
@@ -134,6 +136,19 @@ impl Target {
             }
         }
     }
+}
+
+/// What cannot be looked at is unknown, also where its settings hold another leaf; that is said.
+pub(super) fn unseen(why: &str, held: Option<&Held>, fingerprint: &str) -> Verdict {
+    let (mut detail, mut old_ends) = (why.to_owned(), None);
+    if let Some(held) = held.filter(|held| hex(&held.sha256) != fingerprint) {
+        old_ends = Some(held.not_after);
+        detail.push_str(&format!(
+            "; its settings hold another certificate, good until {}",
+            when::text(held.not_after)
+        ));
+    }
+    Verdict { serves: Serves::Unknown, detail, old_ends }
 }
 
 fn judge(seen: &[(String, io::Result<Option<Leaf>>)], fingerprint: &str) -> Verdict {

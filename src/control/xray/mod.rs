@@ -26,7 +26,7 @@ use self::change::Job;
 pub(crate) use self::entry::{Entry, Serves};
 pub(crate) use self::examine::examine;
 use self::learn::{Learned, OurPair, learn};
-use self::look::{Verdict, look};
+use self::look::{Verdict, look, unseen};
 use self::subject::Subject;
 use self::unrest::Unrest;
 use self::watch::Watch;
@@ -204,19 +204,20 @@ impl Xray {
 
     /// Looks at every inbound whose turn it is.
     async fn look(&mut self) {
-        let mut looks = JoinSet::new();
+        let (mut looks, mut blind) = (JoinSet::new(), Vec::new());
         let due = self.subjects.iter().enumerate().filter(|(_, subject)| subject.rests().is_zero());
         for (index, subject) in due {
-            let (targets, times) = (subject.targets.clone(), subject.looks());
+            let times = subject.looks();
             let fingerprint = self.fingerprint.clone();
-            looks.spawn_local(async move {
-                match targets {
-                    Ok(targets) => (index, look(&targets, times, &fingerprint).await),
-                    Err(why) => {
-                        (index, Verdict { serves: Serves::Unknown, detail: why.to_owned(), old_ends: None })
-                    }
+            match subject.targets.clone() {
+                Ok(targets) => {
+                    looks.spawn_local(async move { (index, look(&targets, times, &fingerprint).await) });
                 }
-            });
+                Err(why) => blind.push((index, unseen(why, subject.held(), &fingerprint))),
+            }
+        }
+        for (index, verdict) in blind {
+            self.seen(index, verdict);
         }
         while let Some(looked) = looks.join_next().await {
             if let Ok((index, verdict)) = looked {

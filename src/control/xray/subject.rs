@@ -10,6 +10,7 @@ use super::learn::Known;
 use super::look::{Target, Verdict, probe, targets};
 use crate::config::Address;
 use crate::policy::xray::ladder::{Course, Standing, Step};
+use crate::policy::xray::leaf::Leaf;
 use crate::shared::clock;
 
 /// After something was done: how long an inbound that has yet to follow is looked at how often.
@@ -116,6 +117,17 @@ impl Subject {
 
     pub(super) fn serves(&self) -> Serves {
         self.verdict.as_ref().map_or(Serves::Unknown, |verdict| verdict.serves)
+    }
+
+    /// What its settings hold, where that is what it presents.
+    pub(super) fn held(&self) -> Option<&Leaf> {
+        self.known.as_ref().and_then(|known| known.audit.held(&known.inbound))
+    }
+
+    /// It was seen to present another certificate, or cannot but do so.
+    pub(super) fn is_behind(&self) -> bool {
+        let blind = || self.targets.is_err() && self.verdict.as_ref().is_some_and(|it| it.old_ends.is_some());
+        self.serves() == Serves::Stale || blind()
     }
 
     /// Only a change of its settings could help.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::inbound::{Certificate, Form, Inbound, Tls, Transport, Usage};
+use super::leaf::Leaf;
 use super::patch::Ours;
 use crate::config::Language;
 
@@ -105,6 +106,26 @@ fn follows(
 }
 
 impl Audit {
+    /// Our certificate among those of the inbound, where it is presented.
+    #[must_use]
+    pub fn ours<'a>(&self, inbound: &'a Inbound) -> Option<&'a Certificate> {
+        inbound.tls.as_ref()?.presented().nth(self.position.checked_sub(1)?)
+    }
+
+    /// What is presented, where the settings say that without a handshake: Xray took it from them, or from the files,
+    /// when it made the inbound, and never looks again.
+    #[must_use]
+    pub fn held<'a>(&self, inbound: &'a Inbound) -> Option<&'a Leaf> {
+        match self.follows {
+            Follows::Never(Obstacle::Inline | Obstacle::OneTimeLoading) => self.ours(inbound)?.leaf.as_ref(),
+            Follows::Never(
+                Obstacle::Unreadable | Obstacle::NotFirst | Obstacle::Issuing | Obstacle::NotPresented,
+            )
+            | Follows::Within(_)
+            | Follows::InTurn(_) => None,
+        }
+    }
+
     /// A change of the settings is needed before anything else can help.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -41,6 +42,7 @@ async fn what_cannot_follow_is_made_anew_and_what_would_be_cut_is_left_alone() {
         Inbound::new("hourly", "vless", "tcp", site.files_with(&json!({}))),
         Inbound::new("second", "vless", "tcp", second),
         Inbound::new("proxy", "vless", "tcp", site.files()).with_proxy_protocol(),
+        Inbound::new("proxy-once", "vless", "tcp", site.files_with(&once())).with_proxy_protocol(),
     ];
     begin(&mut xray, inbounds).await;
     let made_anew = ["once-tcp", "once-ws", "once-range", "inline-trojan", "inline-httpupgrade"];
@@ -62,6 +64,10 @@ async fn what_cannot_follow_is_made_anew_and_what_would_be_cut_is_left_alone() {
         assert!(xray.presented(tag).await.iter().all(|it| *it == leaf), "{tag}: {said:#}");
         println!("{tag} {}", said["seconds_to_served"]);
     }
+    until("who cannot be looked at is made anew, too", CHANGE, async || {
+        (behind_a_proxy_header(&xray, "proxy-once").await == leaf).then_some(())
+    })
+    .await;
     for tag in left_alone {
         let said = site.serves(tag, "stale", CHANGE).await;
         assert!(xray.presented(tag).await.iter().all(|it| *it != leaf), "{tag}: {said:#}");
@@ -192,6 +198,14 @@ async fn a_file_that_vanished_for_a_moment_ends_xrays_watching_and_the_api_mends
     assert_eq!(xray.presented("exported").await, [leaf]);
     assert!(site.door.process.log().iter().any(|line| line.contains("made anew over Xray's API")));
     assert_eq!(broken(flows).await, [""; 0]);
+}
+
+/// The leaf that an inbound presents to whoever sends a PROXY header first.
+async fn behind_a_proxy_header(xray: &Xray, tag: &str) -> String {
+    let mut stream = TcpStream::connect(xray.inbound(tag).addresses()[0]).await.unwrap();
+    stream.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1024 443\r\n").await.unwrap();
+    let stream = tls::over(stream, &tls::trusting_anybody(&[])).await;
+    stream.map_or_else(|error| error.to_string(), |it| tls::fingerprint(&tls::leaf(&it)))
 }
 
 /// Makes one handshake after the other.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{NOTICED, Site, begin};
+use super::{NOTICED, Site, begin, entry};
 use crate::support::pebble::Terms;
 use crate::support::xray::{Client, Inbound, Xray, broken};
 
 #[tokio::test]
-async fn grpc_and_xhttp_are_made_anew_once_the_old_certificate_has_hours_left_and_others_are_not_cut() {
+async fn grpc_xhttp_and_kcp_are_made_anew_once_the_old_certificate_has_hours_left_and_others_are_not_cut() {
     let life = Duration::from_secs(5 * 3600);
     let mut xray = Xray::stopped(Vec::new());
     let nothing_else = ["files", "api"].to_vec();
@@ -24,6 +24,7 @@ async fn grpc_and_xhttp_are_made_anew_once_the_old_certificate_has_hours_left_an
     let inbounds = vec![
         Inbound::new("grpc", "vless", "grpc", once()),
         Inbound::new("xhttp", "vless", "xhttp", once()),
+        Inbound::new("kcp", "vless", "kcp", once()),
         Inbound::new("neighbour", "vless", "tcp", site.files()),
     ];
     begin(&mut xray, inbounds).await;
@@ -41,14 +42,14 @@ async fn grpc_and_xhttp_are_made_anew_once_the_old_certificate_has_hours_left_an
         assert_eq!(xray.presented(tag).await, std::slice::from_ref(&leaf), "{tag}");
         println!("late {tag} {}", said["seconds_to_served"]);
     }
-    let log = site.door.process.log();
-    for tag in ["grpc", "xhttp"] {
-        assert!(log.iter().any(|line| line.contains(&format!("{tag} was made anew"))), "{tag}");
+    for tag in ["grpc", "xhttp", "kcp"] {
+        site.door.process.says(&format!("{tag} was made anew"), NOTICED).await;
     }
+    assert_eq!(entry(&site.door.status().await, "kcp")["serves"], "unknown", "nobody can look at it");
     assert_eq!(broken(flows).await, [""; 0]);
-    let used = [xray.inbound("grpc"), xray.inbound("xhttp")];
+    let used = ["grpc", "xhttp", "kcp"].map(|tag| xray.inbound(tag));
     let client = Client::start(&used, &root).await;
-    for tag in ["grpc", "xhttp"] {
+    for tag in ["grpc", "xhttp", "kcp"] {
         assert!(client.gets_through(tag).await, "nobody gets through {tag} any more");
     }
 }
