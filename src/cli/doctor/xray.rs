@@ -77,10 +77,12 @@ fn settings(audit: &Value) -> String {
     )
 }
 
-/// In both languages.
+/// What to change, and what to do now, in both languages.
 fn advice(entry: &Value) -> Option<String> {
-    let remedy = &entry["audit"]["remedy"];
-    Some(format!("{}. {}", remedy["en"].as_str()?, remedy["zh-CN"].as_str()?))
+    let texts = [&entry["audit"]["remedy"], &entry["advice"]];
+    let both =
+        texts.iter().filter_map(|it| Some(format!("{}. {}", it["en"].as_str()?, it["zh-CN"].as_str()?)));
+    both.reduce(|remedy, advice| format!("{remedy}; {advice}"))
 }
 
 /// What only is to be waited for, or cannot be looked at, is no fault.
@@ -128,6 +130,15 @@ mod tests {
         }
         assert_eq!(finding.remedy.as_deref(), Some("move it. 移动"));
         assert_eq!(finding.level, Level::Warning);
+    }
+
+    #[test]
+    fn what_to_do_now_stands_behind_what_to_change() {
+        let mut stuck = entry("stale", false, &json!({"en": "move it", "zh-CN": "移动"}));
+        stuck["advice"] = json!({"en": "save it", "zh-CN": "保存"});
+        assert_eq!(inbound(&stuck).remedy.as_deref(), Some("move it. 移动; save it. 保存"));
+        stuck["audit"]["remedy"] = Value::Null;
+        assert_eq!(inbound(&stuck).remedy.as_deref(), Some("save it. 保存"));
     }
 
     #[test]

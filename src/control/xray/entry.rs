@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     pub(crate) seconds_to_served: Option<f64>,
     /// What its settings say; `None` of an address of `xray.probe`.
     pub(crate) audit: Option<Said>,
+    /// What somebody can do now, if nothing is left that doorman may do.
+    pub(crate) advice: Option<Both>,
 }
 
 /// An audit, in words.
@@ -61,7 +63,7 @@ pub(crate) struct Said {
 
 /// In both languages.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Both {
+pub(crate) struct Both {
     en: String,
     #[serde(rename = "zh-CN")]
     zh_cn: String,
@@ -97,5 +99,11 @@ impl Said {
             follows: Both { en: audit.sentence(Language::English), zh_cn: audit.sentence(Language::Chinese) },
             remedy: remedy.map(|(en, zh_cn)| Both { en: en.to_owned(), zh_cn: zh_cn.to_owned() }),
         }
+    }
+}
+
+impl Both {
+    pub(super) fn of(text: impl Fn(Language) -> &'static str) -> Self {
+        Self { en: text(Language::English).to_owned(), zh_cn: text(Language::Chinese).to_owned() }
     }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::entry::{Entry, Said, Serves};
+use super::entry::{Both, Entry, Said, Serves};
 use super::learn::Known;
 use super::look::{Target, Verdict, probe, targets};
-use crate::config::Address;
+use crate::config::{Address, Language};
+use crate::policy::xray::audit::saving_it;
 use crate::policy::xray::ladder::{Course, Standing, Step};
 use crate::policy::xray::leaf::Leaf;
 use crate::shared::clock;
@@ -203,25 +204,26 @@ impl Subject {
             },
             seconds_to_served: self.seconds_to_served,
             audit: self.known.as_ref().map(|known| Said::of(&known.audit)),
+            advice: self.advice().map(Both::of),
         }
+    }
+
+    /// What somebody can do where nothing is left that doorman may do.
+    fn advice(&self) -> Option<fn(Language) -> &'static str> {
+        let known = self.known.as_ref().filter(|_| self.step == Some(Step::Stuck))?;
+        known.audit.saving_helps().then(|| saving_it(&known.inbound.transport))
     }
 
     /// What was seen, what to expect, and what to do about it.
     fn detail(&self) -> String {
-        use crate::config::Language::English;
+        use Language::English;
         let seen = self.verdict.as_ref().map_or("not looked at yet", |verdict| &verdict.detail).to_owned();
         let known = self.known.as_ref();
         let follows = known.map(|known| known.audit.sentence(English)).unwrap_or_default();
         let remedy = known.and_then(|known| known.audit.remedy(English)).unwrap_or_default().to_owned();
         let sharing = known.and_then(|known| known.sharing.clone()).unwrap_or_default();
-        let stuck = match self.step {
-            Some(Step::Stuck) => {
-                "saving the inbound unchanged in the panel's page serves the new pair at once"
-            }
-            Some(Step::Wait(_) | Step::Touch(_) | Step::Api | Step::Signal | Step::Restart) | None => "",
-        };
-        let stuck = if remedy.contains(stuck) { "" } else { stuck };
-        let parts = [seen, sharing, follows, remedy, stuck.to_owned()];
+        let advice = self.advice().map_or("", |advice| advice(English)).to_owned();
+        let parts = [seen, sharing, follows, remedy, advice];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 }

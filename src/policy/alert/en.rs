@@ -159,7 +159,7 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
             "Stop the program that has port 80, or move it to another port. “doorman status” says which it is."
         }
         Kind::XrayStale => {
-            "“doorman status” names the inbound. Save it unchanged in the panel's page: the new certificate is served at once, and no connection is cut."
+            "“doorman status” names the inbound. Save it unchanged in the panel's page: the new certificate is served at once. With tcp, ws and httpupgrade open connections stay; with grpc and xhttp they are cut, so choose a quiet hour."
         }
         Kind::Recovered | Kind::Renewed => "There is nothing that you need to do.",
         Kind::RenewalFailing | Kind::Critical | Kind::Expired => class.map_or(

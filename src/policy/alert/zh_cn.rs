@@ -149,7 +149,7 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
         Kind::PortLost => "请停掉占用该端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
         Kind::PortTaken => "请停掉占用 80 端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
         Kind::XrayStale => {
-            "“doorman status”会显示是哪个入站。请在面板页面中原样保存一次该入站：新证书立即生效，不会断开任何连接。"
+            "“doorman status”会显示是哪个入站。请在面板页面中原样保存一次该入站：新证书立即生效。tcp、ws 和 httpupgrade 的已有连接不会断开；grpc 和 xhttp 的会断开，请选择空闲时段。"
         }
         Kind::Recovered | Kind::Renewed => "您无需做任何事。",
         Kind::RenewalFailing | Kind::Critical | Kind::Expired => {

@@ -126,6 +126,21 @@ impl Audit {
         }
     }
 
+    /// Xray reads the pair anew when the inbound is saved as it is: it is in files, which Xray may read.
+    #[must_use]
+    pub fn saving_helps(&self) -> bool {
+        match self.follows {
+            Follows::Never(Obstacle::OneTimeLoading) | Follows::Within(_) | Follows::InTurn(_) => true,
+            Follows::Never(
+                Obstacle::Inline
+                | Obstacle::Unreadable
+                | Obstacle::NotFirst
+                | Obstacle::Issuing
+                | Obstacle::NotPresented,
+            ) => false,
+        }
+    }
+
     /// A change of the settings is needed before anything else can help.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
@@ -219,12 +234,9 @@ impl Obstacle {
             }
             (Self::Inline, Language::Chinese) => "请在入站的 TLS 设置中改用证书和密钥的文件路径",
             (Self::OneTimeLoading, Language::English) => {
-                "switch oneTimeLoading off in the inbound's TLS settings; saving the inbound unchanged in the panel's \
-                 page serves the new pair at once"
+                "switch oneTimeLoading off in the inbound's TLS settings"
             }
-            (Self::OneTimeLoading, Language::Chinese) => {
-                "请在入站的 TLS 设置中关闭 oneTimeLoading；在面板页面中原样保存一次该入站，新证书会立即生效"
-            }
+            (Self::OneTimeLoading, Language::Chinese) => "请在入站的 TLS 设置中关闭 oneTimeLoading",
             (Self::Unreadable, Language::English) => {
                 "set store.group to a group of Xray's user, then save the inbound unchanged in the panel's page"
             }
@@ -241,6 +253,29 @@ impl Obstacle {
             (Self::Issuing, Language::Chinese) => "请从该入站中删除 usage 为 issue 的证书",
             (Self::NotPresented, Language::English) => "set the usage of our certificate to \"encipherment\"",
             (Self::NotPresented, Language::Chinese) => "请把本证书的 usage 设为 encipherment",
+        }
+    }
+}
+
+/// What saving an inbound unchanged in the panel's page does: Xray makes it anew.
+#[must_use]
+pub fn saving_it(transport: &Transport) -> fn(Language) -> &'static str {
+    if transport.outlives_its_inbound() {
+        |language| match language {
+            Language::English => {
+                "saving the inbound unchanged in the panel's page serves the new pair at once, and open connections stay"
+            }
+            Language::Chinese => "在面板页面中原样保存一次该入站，新证书会立即生效，已有连接不会断开",
+        }
+    } else {
+        |language| match language {
+            Language::English => {
+                "saving the inbound unchanged in the panel's page serves the new pair at once, but cuts its open \
+                 connections: choose a quiet hour"
+            }
+            Language::Chinese => {
+                "在面板页面中原样保存一次该入站，新证书会立即生效，但该入站的已有连接会断开，请选择空闲时段"
+            }
         }
     }
 }

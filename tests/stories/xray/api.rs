@@ -80,6 +80,9 @@ async fn what_cannot_follow_is_made_anew_and_what_would_be_cut_is_left_alone() {
     says("second", "move our certificate to the first place");
     says("proxy", "PROXY header");
     says("once-grpc", "oneTimeLoading");
+    says("once-grpc", "cuts its open connections");
+    let advice = entry(&status, "once-grpc")["advice"]["zh-CN"].as_str().unwrap_or_default();
+    assert!(advice.contains("原样保存一次该入站"), "{status:#}");
     assert_eq!(entry(&status, "second")["serves"], "stale");
     assert_eq!(entry(&status, "proxy")["serves"], "unknown");
     assert!(!entry(&status, "hourly")["due_at"].is_null(), "{status:#}");
