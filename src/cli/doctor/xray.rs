@@ -1,11 +1,17 @@
 //! Whether Xray's inbounds present the certificate, and whether each can follow a new one.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::{Finding, Level, Machine};
 use crate::control::xray::examine;
 
 const ABOUT: &str = "xray";
+
+/// Whether a connection that waits for a listener goes to another one of that port when the first closes
+/// (networking/ip-sysctl); absent before Linux 5.14.
+const HANDED_OVER: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
 pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     let Some(config) = machine.config().filter(|config| config.ip_cert.is_some()) else {
@@ -24,6 +30,7 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     };
     let mut found: Vec<_> = note.into_iter().map(whole).collect();
     found.extend(entries.iter().map(inbound));
+    found.extend(fs::read_to_string(HANDED_OVER).ok().and_then(|value| resets(&entries, value.trim())));
     if found.is_empty() {
         found.push(Finding::fine(ABOUT, "no inbound of an Xray that is known here uses this certificate"));
     }
@@ -33,6 +40,19 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
 fn whole(note: String) -> Finding {
     let remedy = "start Xray, or set xray.api to where its API listens, and xray.config to the file that the panel writes";
     Finding::warning(ABOUT, note, remedy)
+}
+
+/// Where an inbound is going to be made anew, its listener closes, and what waits for it is reset unless the kernel may
+/// hand it to the next one.
+fn resets(entries: &[Value], handed_over: &str) -> Option<Finding> {
+    let made_anew = entries.iter().any(|entry| entry["audit"]["by_itself"] == false);
+    (made_anew && handed_over == "0").then(|| {
+        let finding = "while an inbound is made anew over Xray's API, a connection that is just being made may be \
+                       reset: net.ipv4.tcp_migrate_req is 0";
+        let remedy = "echo net.ipv4.tcp_migrate_req=1 | sudo tee /etc/sysctl.d/60-doorman.conf && sudo sysctl \
+                      --system. 通过 Xray 的 API 更换入站证书的瞬间，个别正在建立的连接可能被内核重置；上述命令可以避免";
+        Finding::warning(ABOUT, finding, remedy)
+    })
 }
 
 fn inbound(entry: &Value) -> Finding {
@@ -130,6 +150,16 @@ mod tests {
         }
         assert_eq!(finding.remedy.as_deref(), Some("move it. 移动"));
         assert_eq!(finding.level, Level::Warning);
+    }
+
+    #[test]
+    fn what_the_kernel_resets_is_said_where_an_inbound_is_going_to_be_made_anew() {
+        let (follows, cannot) = (entry("current", true, &Value::Null), entry("current", false, &Value::Null));
+        assert_eq!(resets(std::slice::from_ref(&follows), "0"), None);
+        assert_eq!(resets(&[follows.clone(), cannot.clone()], "1"), None);
+        let finding = resets(&[follows, cannot], "0").unwrap();
+        assert_eq!(finding.level, Level::Warning);
+        assert!(finding.remedy.unwrap().contains("net.ipv4.tcp_migrate_req=1"));
     }
 
     #[test]
