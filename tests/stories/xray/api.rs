@@ -237,9 +237,11 @@ impl Visitor {
         Self { over, task }
     }
 
-    /// What was in the accept queue when a listener goes is reset by the kernel, without `net.ipv4.tcp_migrate_req`: one
-    /// in hundreds. Nothing else may happen.
+    /// What was in the accept queue when a listener goes is reset by the kernel, unless `net.ipv4.tcp_migrate_req` is 1:
+    /// one in thousands. Nothing else may happen.
     async fn was_never_refused(self, most_resets: usize) {
+        let handed_over = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req");
+        let most_resets = if handed_over.is_ok_and(|it| it.trim() == "1") { 0 } else { most_resets };
         self.over.store(true, Ordering::Relaxed);
         let (made, failed) = self.task.await.unwrap();
         let (reset, refused): (Vec<_>, Vec<_>) =
