@@ -41,6 +41,7 @@ pub struct Inbound {
     certificates: Value,
     sockopt: Value,
     xmux: Value,
+    alpn: Value,
 }
 
 impl Inbound {
@@ -53,7 +54,17 @@ impl Inbound {
     ) -> Self {
         // Short, so that a client that cannot go on is seen within seconds and not within the hour.
         let xmux = json!({"hMaxRequestTimes": "20-30", "maxConcurrency": "4-8"});
-        Self { tag, port: free_port(), ports: 1, protocol, network, certificates, sockopt: json!({}), xmux }
+        Self {
+            tag,
+            port: free_port(),
+            ports: 1,
+            protocol,
+            network,
+            certificates,
+            sockopt: json!({}),
+            xmux,
+            alpn: Value::Null,
+        }
     }
 
     /// Its XHTTP clients stay with their connections as long as by default: those that they leave stay open for minutes,
@@ -72,6 +83,13 @@ impl Inbound {
         while (second, third) != (self.port + 1, self.port + 2) {
             (self.port, second, third) = (second, third, free_port());
         }
+        self
+    }
+
+    /// Over QUIC, which XHTTP takes where nothing but HTTP/3 is on offer.
+    #[must_use]
+    pub fn over_quic(mut self) -> Self {
+        self.alpn = json!(["h3"]);
         self
     }
 
@@ -98,7 +116,7 @@ impl Inbound {
             _ => json!({"clients": [{"id": USER, "email": "first@lab"}], "decryption": "none"}),
         };
         let mut stream = self.transport();
-        stream["tlsSettings"] = json!({"certificates": self.certificates});
+        stream["tlsSettings"] = json!({"certificates": self.certificates, "alpn": self.alpn});
         stream["sockopt"] = self.sockopt.clone();
         json!({
             "tag": self.tag, "listen": "127.0.0.1", "port": port, "protocol": self.protocol,
@@ -116,7 +134,7 @@ impl Inbound {
             }
         };
         let mut stream = self.transport();
-        stream["tlsSettings"] = json!({"serverName": "127.0.0.1"});
+        stream["tlsSettings"] = json!({"serverName": "127.0.0.1", "alpn": self.alpn});
         json!({"tag": format!("to-{port}-{user}"), "protocol": self.protocol, "settings": server, "streamSettings": stream})
     }
 

@@ -54,7 +54,7 @@ pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, &'static str> {
     if inbound.proxy_protocol {
         return Err("it wants a PROXY header first, so it cannot be looked at from here");
     }
-    if !inbound.transport.is_over_tcp() {
+    if !inbound.is_over_tcp() {
         return Err("it listens on UDP, so it cannot be looked at");
     }
     let host = match &inbound.listen {

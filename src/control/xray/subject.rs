@@ -211,7 +211,8 @@ impl Subject {
     /// What somebody can do where nothing is left that doorman may do.
     fn advice(&self) -> Option<fn(Language) -> &'static str> {
         let known = self.known.as_ref().filter(|_| self.step == Some(Step::Stuck))?;
-        known.audit.saving_helps().then(|| saving_it(&known.inbound.transport))
+        let helps = known.audit.saving_helps() && !known.inbound.keeps_its_socket();
+        helps.then(|| saving_it(&known.inbound.transport))
     }
 
     /// What was seen, what to expect, and what to do about it.

@@ -89,7 +89,7 @@ fn follows(
 ) -> Follows {
     let interval = Duration::from_secs(certificate.interval());
     let issuing = tls.certificates.iter().any(|it| it.usage == Usage::Issue);
-    let shared = inbound.transport == Transport::Xhttp || inbound.port_count() > 1;
+    let shared = inbound.transport == Transport::Xhttp && inbound.is_over_tcp() || inbound.port_count() > 1;
     match certificate {
         _ if issuing => Follows::Never(Obstacle::Issuing),
         _ if position == 0 => Follows::Never(Obstacle::NotPresented),

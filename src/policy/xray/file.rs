@@ -103,6 +103,7 @@ fn tls(settings: &Value) -> Tls {
     Tls {
         certificates: list(&settings["certificates"]).iter().map(certificate).collect(),
         server_name: text(&settings["serverName"]).to_owned(),
+        alpn: list(&settings["alpn"]).iter().map(|name| text(name).to_owned()).collect(),
         reject_unknown_sni: settings["rejectUnknownSni"] == true,
     }
 }
@@ -196,7 +197,7 @@ mod tests {
                     "tag": "a", "listen": "::", "port": "443-445,500",
                     "streamSettings": {
                         "network": "ws", "security": "tls", "wsSettings": {"acceptProxyProtocol": true},
-                        "tlsSettings": {"rejectUnknownSni": true, "serverName": "a.example", "certificates": [
+                        "tlsSettings": {"rejectUnknownSni": true, "serverName": "a.example", "alpn": "h3", "certificates": [
                             {"certificateFile": "/c", "keyFile": "/k", "ocspStapling": 60, "usage": "issue"},
                             {"certificate": ["-----BEGIN"], "key": ["x"]},
                         ]},
@@ -212,7 +213,10 @@ mod tests {
         assert_eq!((first.address().as_str(), first.port_count()), ("[::]:443-445,500", 4));
         assert!(first.proxy_protocol && first.transport == Transport::WebSocket);
         let tls = first.tls.as_ref().unwrap();
-        assert!(tls.reject_unknown_sni && tls.server_name == "a.example");
+        assert!(tls.reject_unknown_sni && tls.server_name == "a.example" && tls.alpn == ["h3"]);
+        assert!(
+            first.is_over_tcp() && !Inbound { transport: Transport::Xhttp, ..first.clone() }.is_over_tcp()
+        );
         assert_eq!((tls.certificates[0].interval(), tls.certificates[0].usage), (60, Usage::Issue));
         assert_eq!(tls.certificates[1].form, Form::Inline);
         assert!(tls.certificates[1].one_time_loading);

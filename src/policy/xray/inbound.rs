@@ -63,6 +63,8 @@ pub struct Tls {
     pub certificates: Vec<Certificate>,
     /// The name that clients are to ask for; may be empty.
     pub server_name: String,
+    /// The protocols on offer; empty are Xray's own.
+    pub alpn: Vec<String>,
     /// Handshakes for other names than those of the certificates are refused.
     pub reject_unknown_sni: bool,
 }
@@ -171,6 +173,28 @@ impl Inbound {
         self.ports.iter().map(|(first, last)| usize::from(last.saturating_sub(*first)) + 1).sum()
     }
 
+    /// A TLS handshake over TCP says what it presents.
+    #[must_use]
+    pub fn is_over_tcp(&self) -> bool {
+        match self.transport {
+            Transport::Tcp
+            | Transport::WebSocket
+            | Transport::HttpUpgrade
+            | Transport::Grpc
+            | Transport::Other(_) => true,
+            // With nothing but HTTP/3 on offer it listens for QUIC.
+            Transport::Xhttp => self.tls.as_ref().is_none_or(|tls| tls.alpn != ["h3"]),
+            Transport::Kcp | Transport::Hysteria => false,
+        }
+    }
+
+    /// Xray never closes the socket of XHTTP over QUIC: of an inbound that was removed it stays open, and whose packets
+    /// the kernel gives to it wait for ever.
+    #[must_use]
+    pub fn keeps_its_socket(&self) -> bool {
+        self.transport == Transport::Xhttp && !self.is_over_tcp()
+    }
+
     /// Whether only the leaves differ, which are others after each renewal.
     #[must_use]
     pub fn is_set_like(&self, other: &Self) -> bool {
@@ -265,17 +289,6 @@ impl Transport {
         }
     }
 
-    /// A TLS handshake over TCP says what it presents.
-    #[must_use]
-    pub fn is_over_tcp(&self) -> bool {
-        match self {
-            Self::Tcp | Self::WebSocket | Self::HttpUpgrade | Self::Grpc | Self::Xhttp | Self::Other(_) => {
-                true
-            }
-            Self::Kcp | Self::Hysteria => false,
-        }
-    }
-
     /// `accept_proxy_protocol` of the transport's own settings.
     fn wants_proxy_header(&self, stream: &Message<'_>) -> Result<bool, WireError> {
         let number = match self {
@@ -301,6 +314,7 @@ impl Tls {
         Ok(Self {
             certificates: config.all(2).map(Certificate::read).collect::<Result<_, _>>()?,
             server_name: config.text(3),
+            alpn: config.all(4).map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
             reject_unknown_sni: config.number(12) != 0,
         })
     }
@@ -358,6 +372,7 @@ mod tests {
         let tls = |others: Vec<Certificate>| Tls {
             certificates: std::iter::once(ours()).chain(others).collect(),
             server_name: "www.example".into(),
+            alpn: Vec::new(),
             reject_unknown_sni: false,
         };
         let verifying = Certificate { usage: Usage::Verify, ..certificate(Some(&["www.example"])) };

@@ -118,7 +118,8 @@ impl Course {
         let harmless = inbound.transport.outlives_its_inbound();
         // A second listener on a socket file blocks Xray's API for good.
         let on_a_port = !matches!(inbound.listen, Listen::Unix(_)) && !inbound.tag.is_empty();
-        (standing.api && !self.api && on_a_port && (harmless || nearly)).then_some(Step::Api)
+        let possible = on_a_port && !inbound.keeps_its_socket();
+        (standing.api && !self.api && possible && (harmless || nearly)).then_some(Step::Api)
     }
 }
 
@@ -132,7 +133,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::super::audit::Obstacle;
-    use super::super::inbound::{Transport, Usage};
+    use super::super::inbound::{Tls, Transport, Usage};
     use super::*;
 
     const T0: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
@@ -226,6 +227,14 @@ mod tests {
         let socket = Inbound { listen: Listen::Unix("/run/x".into()), ..inbound(Transport::Tcp) };
         assert_eq!(next(Course::begun(T0), &socket, &never, GOOD, 0), Step::Stuck);
         assert_eq!(next(Course::begun(T0), &socket, &never, Some(T0), 0), Step::Restart);
+        let tls = Tls {
+            certificates: vec![],
+            server_name: String::new(),
+            alpn: vec!["h3".into()],
+            reject_unknown_sni: false,
+        };
+        let quic = Inbound { tls: Some(tls), ..inbound(Transport::Xhttp) };
+        assert_eq!(next(Course::begun(T0), &quic, &never, Some(T0), 0), Step::Restart);
     }
 
     #[test]
