@@ -99,6 +99,11 @@ pub(crate) async fn serve(
     }
 }
 
+/// The answer to `GET /status`, for the doctor.
+pub(super) fn status(context: &Context, board: &Board) -> serde_json::Value {
+    json!(status::Status::of(context, board, clock::now()))
+}
+
 async fn bind(context: &Context) -> Listener {
     let mut pauses = BIND_BACKOFF.iter().copied().skip(1);
     let mut pause = BIND_BACKOFF[0];

@@ -6,6 +6,7 @@ mod acme;
 mod admin;
 mod board;
 mod chain;
+pub(crate) mod doctor;
 mod driver;
 mod history;
 mod local_ca;
@@ -60,8 +61,8 @@ const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// File operations take turns; a second thread is for names that the CA's client looks up, a third for those that alerts
-/// go to. When a disk hangs the rest queues.
-const FILE_THREADS: usize = 4;
+/// go to, a fourth waits for the doctor. When a disk hangs the rest queues.
+const FILE_THREADS: usize = 5;
 
 /// Requests of the admin interface that wait for the driver.
 const MOST_ASKS: usize = 32;
@@ -182,7 +183,7 @@ fn live(context: &Rc<Context>) -> io::Result<()> {
             () = driver::run(context, &board, &store, &notifier, &mut asked, installed) => {}
             () = xray::run(context, &board, in_the_files, asks.clone()) => {}
             () = admin::serve(context, &board, &notifier, asks) => {}
-            () = notifier.run(&context.config, &own_asks) => {}
+            () = notifier.run(context, &own_asks) => {}
             () = traffic::watch(context, &board) => {}
         }
     });

@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod error;
+mod reach;
 mod telegram;
 mod webhook;
 
@@ -21,6 +22,8 @@ use tracing::{debug, error, info, warn};
 
 use self::client::REQUEST_LIMIT;
 use self::error::SendError;
+pub(crate) use self::reach::reach_telegram;
+use super::Context;
 use super::board::{Board, Told, Trouble};
 use super::chain::Chain;
 use super::driver::Ask;
@@ -162,10 +165,10 @@ impl Notifier {
     }
 
     /// Delivers, for ever.
-    pub(crate) async fn run(self: &Rc<Self>, config: &Config, asks: &mpsc::Sender<Ask>) {
+    pub(crate) async fn run(self: &Rc<Self>, context: &Rc<Context>, asks: &mpsc::Sender<Ask>) {
         let mut tasks = JoinSet::new();
-        if let Some(telegram) = config.telegram.as_ref().filter(|telegram| telegram.commands) {
-            match commands::Ears::new(telegram, &self.place, &self.board, asks) {
+        if let Some(telegram) = context.config.telegram.as_ref().filter(|telegram| telegram.commands) {
+            match commands::Ears::new(telegram, &self.place, &self.board, (context, asks)) {
                 Ok(ears) => drop(tasks.spawn_local(ears.listen())),
                 Err(error) => error!(error = %Chain(&error), "commands cannot be fetched"),
             }

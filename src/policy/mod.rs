@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod failure;
+pub mod finding;
 pub mod headers;
 pub mod letters;
 pub mod lifecycle;
@@ -10,4 +11,5 @@ pub mod preface;
 pub mod renewal_info;
 pub mod route;
 pub mod schedule;
+pub mod sentence;
 pub mod xray;

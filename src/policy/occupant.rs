@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::sentence::Sentence;
+
 /// What is known of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traces {
@@ -98,35 +100,61 @@ impl Occupant {
 
     /// What to do about it, so that `port` becomes free.
     #[must_use]
-    pub fn remedy(self, unit: Option<&str>, port: u16) -> String {
+    pub fn remedy(self, unit: Option<&str>, port: u16) -> Sentence {
         let service = unit.filter(|unit| unit.ends_with(".service"));
         let stop = |name: &str| format!("systemctl disable --now {}", service.unwrap_or(name));
         match self {
-            Self::Doorman => {
-                "one doorman is enough: stop the other one, or wait until it has ended".to_owned()
-            }
-            Self::Panel => format!(
-                "give the panel another port than {port} and the listen address 127.0.0.1 in its settings, restart it, \
-                 and set panel.upstream to that"
+            Self::Doorman => Sentence::new(
+                "one doorman is enough: stop the other one, or wait until it has ended",
+                "只需要一个 doorman：请停掉另一个，或等它结束",
             ),
-            Self::Xray => format!(
-                "move the inbound that uses port {port} to another port in the panel; fallbacks to :80 may stay"
+            Self::Panel => Sentence::new(
+                format!(
+                    "give the panel another port than {port} and the listen address 127.0.0.1 in its settings, restart \
+                     it, and set panel.upstream to that"
+                ),
+                format!(
+                    "请在面板设置中把端口改为 {port} 以外的端口、监听地址改为 127.0.0.1，重启面板，并相应设置 panel.upstream"
+                ),
+            ),
+            Self::Xray => Sentence::new(
+                format!(
+                    "move the inbound that uses port {port} to another port in the panel; fallbacks to :80 may stay"
+                ),
+                format!("请在面板中把使用 {port} 端口的入站改到其他端口；指向 :80 的回落可以保留"),
             ),
             Self::Nginx => moved("nginx", &stop("nginx"), port),
             Self::Apache => moved("Apache", &stop("apache2"), port),
             Self::Caddy => moved("Caddy", &stop("caddy"), port),
             Self::Haproxy => moved("HAProxy", &stop("haproxy"), port),
-            Self::Container => format!(
-                "publish the container's port {port} as another one: docker ps --filter publish={port} names it"
+            Self::Container => Sentence::new(
+                format!(
+                    "publish the container's port {port} as another one: docker ps --filter publish={port} names it"
+                ),
+                format!(
+                    "请把容器的 {port} 端口映射到其他端口：docker ps --filter publish={port} 可查出是哪个容器"
+                ),
             ),
-            Self::AcmeClient => "it ends by itself in a minute; let it renew behind doorman from now on: give it a \
-                                 webroot and set http.acme_webroot, or another port and set http.acme_upstream"
-                .to_owned(),
+            Self::AcmeClient => Sentence::new(
+                "it ends by itself in a minute; let it renew behind doorman from now on: give it a webroot and set \
+                 http.acme_webroot, or another port and set http.acme_upstream",
+                "它一分钟内会自行结束；今后请让它在 doorman 之后续期：改用 webroot 并设置 http.acme_webroot，\
+                 或改用其他端口并设置 http.acme_upstream",
+            ),
             Self::Other => match service {
-                Some(unit) => format!("systemctl disable --now {unit}, or move it to another port than {port}"),
-                None => format!("stop it, or move it to another port than {port}"),
+                Some(unit) => Sentence::new(
+                    format!("systemctl disable --now {unit}, or move it to another port than {port}"),
+                    format!("systemctl disable --now {unit}，或让它改用 {port} 以外的端口"),
+                ),
+                None => Sentence::new(
+                    format!("stop it, or move it to another port than {port}"),
+                    format!("请停掉它，或让它改用 {port} 以外的端口"),
+                ),
             },
-            Self::Unknown => "run doorman doctor as root: it names the program".to_owned(),
+            Self::Unknown => Sentence::new(
+                "run doorman doctor as root: it names the program",
+                "请以 root 运行 doorman doctor，即可看到是哪个程序",
+            ),
         }
     }
 }
@@ -137,8 +165,11 @@ fn names(command: &str) -> Vec<String> {
     paths.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
 }
 
-fn moved(name: &str, stop: &str, port: u16) -> String {
-    format!("{stop}, or let {name} listen on another port than {port} and set panel.upstream to that")
+fn moved(name: &str, stop: &str, port: u16) -> Sentence {
+    Sentence::new(
+        format!("{stop}, or let {name} listen on another port than {port} and set panel.upstream to that"),
+        format!("{stop}，或让 {name} 改用 {port} 以外的端口，并相应设置 panel.upstream"),
+    )
 }
 
 fn known(name: &str) -> Option<Occupant> {
@@ -174,12 +205,13 @@ mod tests {
 
     #[test]
     fn each_has_a_remedy_that_names_the_unit_where_it_is_known() {
-        let nginx = Occupant::Nginx.remedy(Some("openresty.service"), 80);
+        let remedy = |occupant: Occupant, unit| occupant.remedy(unit, 80).to_string();
+        let nginx = remedy(Occupant::Nginx, Some("openresty.service"));
         assert!(nginx.starts_with("systemctl disable --now openresty.service,"), "{nginx}");
-        assert!(Occupant::Nginx.remedy(Some("session-3.scope"), 80).contains("--now nginx,"));
-        assert!(Occupant::Panel.remedy(None, 80).contains("panel.upstream"));
+        assert!(remedy(Occupant::Nginx, Some("session-3.scope")).contains("--now nginx,"));
+        assert!(remedy(Occupant::Panel, None).contains("panel.upstream"));
         for (_, occupant) in KNOWN {
-            assert!(!occupant.remedy(None, 80).is_empty());
+            assert!(!remedy(occupant, None).is_empty());
         }
     }
 

@@ -96,7 +96,7 @@ impl Wanted {
                 command = holder.command,
                 unit = holder.unit,
                 user = holder.user,
-                remedy = holder.remedy(address.port()),
+                remedy = %holder.remedy(address.port()),
                 "another program listens on a port of ours too"
             ),
             None => info!(%address, "no other program listens on this port any more"),
@@ -166,7 +166,7 @@ impl Wanted {
             command = holder.and_then(|holder| holder.command.as_deref()),
             unit = holder.and_then(|holder| holder.unit.as_deref()),
             user = holder.and_then(|holder| holder.user.as_deref()),
-            remedy = holder.map(|holder| holder.remedy(self.address.port())),
+            remedy = holder.map(|holder| holder.remedy(self.address.port()).to_string()),
             "this port is not ours yet; trying again until it is"
         );
     }

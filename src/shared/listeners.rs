@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::cell::{self, Reader, Writer};
 use crate::policy::occupant::Occupant;
+use crate::policy::sentence::Sentence;
 
 /// An empty list.
 #[must_use]
@@ -119,17 +120,30 @@ pub struct Holder {
 impl Holder {
     /// What to do, so that `port` becomes ours.
     #[must_use]
-    pub fn remedy(&self, port: u16) -> String {
+    pub fn remedy(&self, port: u16) -> Sentence {
         self.kind.remedy(self.unit.as_deref(), port)
+    }
+
+    /// Who it is, in each language.
+    #[must_use]
+    pub fn in_words(&self) -> Sentence {
+        let pid = self.pid.map(|pid| format!("pid {pid}"));
+        let known = |user: Option<String>| [pid.clone(), self.unit.clone(), user].into_iter().flatten();
+        let english: Vec<_> = known(self.user.as_ref().map(|user| format!("of {user}"))).collect();
+        let chinese: Vec<_> = known(self.user.as_ref().map(|user| format!("用户 {user}"))).collect();
+        let program = self.program.as_deref();
+        let (mut en, mut zh_cn) =
+            (program.unwrap_or("a program").to_owned(), program.unwrap_or("某个程序").to_owned());
+        if !english.is_empty() {
+            en.push_str(&format!(" ({})", english.join(", ")));
+            zh_cn.push_str(&format!("（{}）", chinese.join("，")));
+        }
+        Sentence::new(en, zh_cn)
     }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.program.as_deref().unwrap_or("a program"))?;
-        let user = self.user.as_ref().map(|user| format!("of {user}"));
-        let pid = self.pid.map(|pid| format!("pid {pid}"));
-        let known: Vec<_> = [pid, self.unit.clone(), user].into_iter().flatten().collect();
-        if known.is_empty() { Ok(()) } else { write!(f, " ({})", known.join(", ")) }
+        self.in_words().fmt(f)
     }
 }

@@ -3,11 +3,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::doorman::{self, Doorman, Settings};
 use crate::support::free_port;
 use crate::support::pebble::{Pebble, Terms};
+use crate::support::telegram::{self, Telegram};
 use crate::support::tls;
 use crate::support::upstream::Upstream;
 
@@ -88,6 +89,24 @@ async fn an_acme_client_that_cannot_renew_behind_the_door_is_a_warning() {
     let client = found(&report, "acme client");
     assert_eq!(client["level"], "warning");
     assert!(client["remedy"].as_str().unwrap().contains("http.acme_upstream"), "{client:#}");
+}
+
+#[tokio::test]
+async fn telegram_is_looked_for_by_the_way_that_alerts_take_and_without_the_token() {
+    let telegram = Telegram::start().await;
+    let settings = Settings::panel("http://127.0.0.1:1")
+        .set("telegram", "bot_token", telegram::TOKEN)
+        .set("telegram", "chat_ids", [4711].as_slice())
+        .set("telegram", "api_url", format!("http://{}", telegram.address));
+    let (_, report) = doctor(written(&settings).path(), &[]).await;
+    let finding = found(&report, "telegram");
+    assert_eq!((&finding["level"], &finding["finding"]), (&json!("fine"), &json!("127.0.0.1 answers")));
+
+    let behind_nobody = settings.set("telegram", "proxy", "socks5://u:hidden@127.0.0.1:1");
+    let (_, report) = doctor(written(&behind_nobody).path(), &[]).await;
+    assert_eq!(found(&report, "telegram")["level"], "warning");
+    let said = report.to_string();
+    assert!(!said.contains(telegram::SECRET) && !said.contains("hidden"), "{report:#}");
 }
 
 #[tokio::test]

@@ -187,7 +187,12 @@ impl Drop for Telegram {
 async fn serve(mut connection: Connection<Box<dyn Stream>>, seen: &Mutex<Seen>, script: &Script) {
     while let Some(request) = connection.request().await {
         let asks = request.start.to_lowercase().contains("/getupdates ");
-        let answer = if asks { updates(&request, seen).await } else { taken(&request, seen, script).await };
+        let answer = match () {
+            () if asks => updates(&request, seen).await,
+            // The doctor looks whether anybody is there, without the token.
+            () if request.start == "GET / HTTP/1.1" => Some(answer(302, &json!({}))),
+            () => taken(&request, seen, script).await,
+        };
         let Some(answer) = answer else { return std::future::pending().await };
         if connection.stream.write_all(&answer).await.is_err() {
             return;

@@ -19,9 +19,12 @@ use super::client::ClientError;
 use super::telegram::Sender;
 use super::{Board, LONGEST, Language, Place, split};
 use crate::config::Telegram;
+use crate::control::doctor::{Machine, examine};
 use crate::control::driver::{Answer, Ask};
+use crate::control::{Context, admin};
 use crate::policy::alert::outbox::{Outcome, PAUSES};
 use crate::policy::alert::reply::{self, Renewal, Standing};
+use crate::policy::finding::Finding;
 use crate::policy::lifecycle::{Insistence, Lifecycle, Word};
 use crate::shared::clock;
 
@@ -48,6 +51,7 @@ pub(super) struct Ears {
     language: Language,
     board: Rc<Board>,
     asks: mpsc::Sender<Ask>,
+    context: Rc<Context>,
 }
 
 impl Ears {
@@ -55,7 +59,7 @@ impl Ears {
         config: &Telegram,
         place: &Place,
         board: &Rc<Board>,
-        asks: &mpsc::Sender<Ask>,
+        (context, asks): (&Rc<Context>, &mpsc::Sender<Ask>),
     ) -> Result<Self, ClientError> {
         Ok(Self {
             sender: Sender::new(config, POLL_LIMIT)?,
@@ -64,6 +68,7 @@ impl Ears {
             language: config.language,
             board: Rc::clone(board),
             asks: asks.clone(),
+            context: Rc::clone(context),
         })
     }
 
@@ -142,7 +147,7 @@ impl Ears {
         let answer = match command {
             "status" => reply::status(&self.standing(), &self.place, self.language, clock::now()),
             "renew" => reply::renewal(self.renew().await, &self.place, self.language),
-            "doctor" => reply::no_doctor(&self.place, self.language),
+            "doctor" => reply::doctor(&self.findings().await, &self.place, self.language),
             _ => return,
         };
         info!(command, "a command is answered");
@@ -164,6 +169,19 @@ impl Ears {
                 error: lifecycle.and_then(|it| Some((it.last_error_class()?, it.last_error()?.to_owned()))),
                 pending: notes.channels.iter().map(|told| told.pending).max().unwrap_or(0),
             }
+        })
+    }
+
+    /// What the doctor finds, seen by the daemon. It waits for much, so it has threads of its own.
+    async fn findings(&self) -> Vec<Finding> {
+        let machine = Machine {
+            file: None,
+            config: Ok(self.context.config.clone()),
+            status: Ok(admin::status(&self.context, &self.board)),
+        };
+        tokio::task::spawn_blocking(|| examine(machine)).await.unwrap_or_else(|panicked| {
+            error!(%panicked, "the machine could not be examined");
+            Vec::new()
         })
     }
 

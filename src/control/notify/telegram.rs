@@ -45,6 +45,23 @@ impl Sender {
         &self.bot
     }
 
+    /// Who is asked.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether anybody answers there; what is said does not matter.
+    pub(super) async fn reach(&self) -> Result<(), SendError> {
+        let host = self.host.clone();
+        match self.bot.client().get(self.bot.api_url()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_timeout() => Err(SendError::TimedOut { host, limit: self.limit }),
+            Err(error) => {
+                Err(SendError::Unreachable { host, why: self.without_secrets(client::causes(&error)) })
+            }
+        }
+    }
+
     /// Sends one message in HTML, no longer than Telegram takes.
     pub(super) async fn send(&self, chat: i64, html: &str) -> Result<(), SendError> {
         let quiet = LinkPreviewOptions {

@@ -11,6 +11,7 @@ use super::look::{look, unseen};
 use super::subject::Subject;
 use crate::config::Config;
 use crate::control::store::Store;
+use crate::policy::sentence::Sentence;
 use crate::shared::clock;
 
 /// For the API and all handshakes, each of which has a shorter limit.
@@ -22,7 +23,7 @@ pub(crate) struct Examined {
     /// Inbounds that use our pair, and the addresses of `xray.probe`.
     pub(crate) entries: Vec<Entry>,
     /// What is to be said of Xray as a whole.
-    pub(crate) note: Option<String>,
+    pub(crate) note: Option<Sentence>,
 }
 
 /// Looks once; what takes too long is left out.
@@ -33,7 +34,10 @@ pub(crate) fn examine(config: &Config) -> io::Result<Examined> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let examined = LocalSet::new().block_on(&runtime, async {
         tokio::time::timeout(LIMIT, once(config)).await.unwrap_or_else(|_| Examined {
-            note: Some(format!("Xray did not answer within {} s", LIMIT.as_secs())),
+            note: Some(Sentence::new(
+                format!("Xray did not answer within {} s", LIMIT.as_secs()),
+                format!("Xray 在 {} 秒内没有应答", LIMIT.as_secs()),
+            )),
             ..Examined::default()
         })
     });
@@ -59,5 +63,5 @@ async fn once(config: &Config) -> Examined {
         subject.seen(verdict, clock::now());
         entries.push(subject.entry(&fingerprint));
     }
-    Examined { entries, note: learned.note }
+    Examined { entries, note: learned.note.map(Sentence::quoted) }
 }

@@ -4,6 +4,7 @@ use super::Kind;
 use super::reply::Said;
 use super::text::{Doing, Lasts, Span, Words};
 use crate::policy::failure::Class;
+use crate::policy::finding::{About, Level};
 use crate::policy::lifecycle::Word;
 
 pub(super) const WORDS: Words = Words {
@@ -38,7 +39,14 @@ pub(super) const WORDS: Words = Words {
         count => format!("{count} alerts have yet to be delivered."),
     },
     renewal,
-    no_doctor: "The doctor has to see the machine: run “doorman doctor” there.",
+    verdict: |verdict| match verdict {
+        Level::Fine => "All is well",
+        Level::Warning => "It works, and something should be looked at",
+        Level::Broken => "Something is broken",
+    },
+    about,
+    colon: ": ",
+    fine: |fine| format!("Fine: {}", fine.join(", ")),
     test: (
         "This is a test of doorman",
         "Nothing is wrong. Somebody ran “doorman alert test”; alerts will arrive here like this.",
@@ -58,6 +66,22 @@ fn title(kind: Kind) -> &'static str {
         Kind::Expired => "The certificate has expired",
         Kind::Recovered => "All is well again",
         Kind::Renewed => "The certificate was renewed",
+    }
+}
+
+fn about(about: About) -> &'static str {
+    match about {
+        About::Config => "Configuration",
+        About::Daemon => "Daemon",
+        About::Port => "Port",
+        About::Panel => "Panel",
+        About::Address => "Address",
+        About::Ca => "CA",
+        About::Clock => "Clock",
+        About::Store => "Store",
+        About::Xray => "Xray",
+        About::AcmeClient => "ACME client",
+        About::Telegram => "Telegram",
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a bot of doorman's own answers to commands.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
 use super::text::{Place, Text, how_long, moment, place_lines, words};
 use crate::config::Language;
 use crate::policy::failure::Class;
+use crate::policy::finding::{Finding, Level, verdict};
 use crate::policy::lifecycle::{Accepted, Refusal, Word};
 
 /// What `/status` tells.
@@ -93,11 +96,28 @@ pub fn renewal(renewal: Renewal, place: &Place, language: Language) -> String {
     Text { headline: format!("🔁 {}", (words.renewal)(said)), lines: place_lines(place, words) }.html()
 }
 
-/// The answer to `/doctor`, which has to be run on the machine itself.
+/// The answer to `/doctor`, in Telegram's HTML: what is not as it should be, the worst first, each with its remedy, and
+/// in a line what is.
 #[must_use]
-pub fn no_doctor(place: &Place, language: Language) -> String {
+pub fn doctor(findings: &[Finding], place: &Place, language: Language) -> String {
     let words = words(language);
-    Text { headline: format!("🩺 {}", words.no_doctor), lines: place_lines(place, words) }.html()
+    let mut lines = place_lines(place, words);
+    for (level, emoji) in [(Level::Broken, "🔴"), (Level::Warning, "🟡")] {
+        for finding in findings.iter().filter(|finding| finding.level == level) {
+            let said = finding.finding.in_language(language);
+            lines.push(format!("{emoji} {}{}{said}", (words.about)(finding.about), words.colon));
+            let remedy = finding.remedy.as_ref();
+            lines.extend(remedy.map(|remedy| format!("👉 {}", remedy.in_language(language))));
+        }
+    }
+    let wrong: BTreeSet<_> = findings.iter().filter(|it| it.level > Level::Fine).map(|it| it.about).collect();
+    let fine: BTreeSet<_> =
+        findings.iter().map(|it| it.about).filter(|about| !wrong.contains(about)).collect();
+    if !fine.is_empty() {
+        let fine: Vec<_> = fine.into_iter().map(words.about).collect();
+        lines.push(format!("✅ {}", (words.fine)(&fine)));
+    }
+    Text { headline: format!("🩺 {}", (words.verdict)(verdict(findings))), lines }.html()
 }
 
 #[cfg(test)]
@@ -105,6 +125,8 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::policy::finding::About;
+    use crate::policy::sentence::Sentence;
 
     const NOW: OffsetDateTime = datetime!(2026-01-05 08:00 UTC);
 
@@ -128,6 +150,35 @@ mod tests {
             let text = status(&standing, &place(), language, NOW);
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_doctor_says_what_is_wrong_the_worst_first_and_names_the_rest() {
+        let sentence = |text: &str| Sentence::new(text, format!("汉{text}"));
+        let findings = [
+            Finding::fine(About::Config, sentence("used")),
+            Finding::warning(About::Panel, sentence("slow"), sentence("wait")),
+            Finding::broken(About::Port, sentence("held by <nginx>"), sentence("stop it")),
+            Finding::fine(About::Port, sentence("the other is free")),
+        ];
+        let english = doctor(&findings, &place(), Language::English);
+        let lines: Vec<_> = english.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "<b>🩺 Something is broken</b>",
+                "💻 Host: vps",
+                "🌐 IP: 203.0.113.7",
+                "🔴 Port: held by &lt;nginx&gt;",
+                "👉 stop it",
+                "🟡 Panel: slow",
+                "👉 wait",
+                "✅ Fine: Configuration",
+            ]
+        );
+        let chinese = doctor(&findings, &place(), Language::Chinese);
+        assert!(chinese.contains("🔴 端口：汉held by &lt;nginx&gt;\n👉 汉stop it"), "{chinese}");
+        assert!(doctor(&findings[..1], &place(), Language::English).starts_with("<b>🩺 All is well</b>"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::reply::Said;
 use super::{Edge, Kind, Notice, Severity, en, zh_cn};
 use crate::config::Language;
 use crate::policy::failure::Class;
+use crate::policy::finding::{About, Level};
 use crate::policy::lifecycle::Word;
 
 /// What is sent later than this after it became so says how late it is.
@@ -63,8 +64,13 @@ pub(super) struct Words {
     pub(super) pending: fn(usize) -> String,
     /// What came of `/renew`.
     pub(super) renewal: fn(Said<'_>) -> String,
-    /// Of `/doctor`, which has to be run on the machine itself.
-    pub(super) no_doctor: &'static str,
+    /// What the doctor makes of it all.
+    pub(super) verdict: fn(Level) -> &'static str,
+    /// What a finding is about, before [`Self::colon`].
+    pub(super) about: fn(About) -> &'static str,
+    pub(super) colon: &'static str,
+    /// These are as they should be.
+    pub(super) fine: fn(&[&str]) -> String,
     /// Of `doorman alert test`: the headline, and a sentence.
     pub(super) test: (&'static str, &'static str),
 }

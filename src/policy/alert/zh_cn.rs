@@ -4,6 +4,7 @@ use super::Kind;
 use super::reply::Said;
 use super::text::{Doing, Lasts, Span, Words};
 use crate::policy::failure::Class;
+use crate::policy::finding::{About, Level};
 use crate::policy::lifecycle::Word;
 
 pub(super) const WORDS: Words = Words {
@@ -32,7 +33,14 @@ pub(super) const WORDS: Words = Words {
     next: |at| format!("下次尝试时间：{at}。"),
     pending: |count| format!("还有 {count} 条告警等待发送。"),
     renewal,
-    no_doctor: "doctor 需要在本机检查：请在服务器上运行“doorman doctor”。",
+    verdict: |verdict| match verdict {
+        Level::Fine => "一切正常",
+        Level::Warning => "可以工作，但有需要留意的地方",
+        Level::Broken => "有东西坏了",
+    },
+    about,
+    colon: "：",
+    fine: |fine| format!("正常：{}", fine.join("、")),
     test: ("这是 doorman 的测试消息", "一切正常。有人运行了“doorman alert test”，今后的告警会这样送到这里。"),
 };
 
@@ -49,6 +57,22 @@ fn title(kind: Kind) -> &'static str {
         Kind::Expired => "证书已过期",
         Kind::Recovered => "一切恢复正常",
         Kind::Renewed => "证书续期成功",
+    }
+}
+
+fn about(about: About) -> &'static str {
+    match about {
+        About::Config => "配置",
+        About::Daemon => "守护进程",
+        About::Port => "端口",
+        About::Panel => "面板",
+        About::Address => "地址",
+        About::Ca => "CA",
+        About::Clock => "时钟",
+        About::Store => "存储目录",
+        About::Xray => "Xray",
+        About::AcmeClient => "ACME 客户端",
+        About::Telegram => "Telegram",
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::Machine;
 use super::schedule::{self, Scheduled};
-use super::{Finding, Machine};
 use crate::config::{Address, Config};
-
-const ABOUT: &str = "acme client";
+use crate::policy::finding::{About, Finding};
+use crate::policy::sentence::Sentence;
 
 /// Where certbot keeps what it renews.
 const CERTBOT: &str = "/etc/letsencrypt/renewal";
@@ -35,7 +35,10 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     let mut renewals: Vec<_> = acme_sh_homes().iter().flat_map(|home| acme_sh(home)).collect();
     renewals.extend(certbot(Path::new(CERTBOT)));
     if renewals.is_empty() {
-        return vec![Finding::fine(ABOUT, "no certificate of acme.sh or certbot was found")];
+        return vec![fine(
+            "no certificate of acme.sh or certbot was found",
+            "没有发现 acme.sh 或 certbot 的证书",
+        )];
     }
     let found = renewals.iter().map(|renewal| about(renewal, machine.config()));
     let mut clients: Vec<_> = renewals.iter().map(|renewal| renewal.client).collect();
@@ -50,8 +53,11 @@ fn nobody_starts(root: &Path, client: &str) -> Option<Finding> {
         _ => "systemctl enable --now certbot.timer",
     };
     (schedule::of(root, client) == Scheduled::No).then(|| {
-        let finding = format!("neither cron nor a timer starts {client}, so what it renews will expire");
-        Finding::warning(ABOUT, finding, remedy)
+        let finding = Sentence::new(
+            format!("neither cron nor a timer starts {client}, so what it renews will expire"),
+            format!("cron 和定时器都不会启动 {client}，由它续期的证书将会过期"),
+        );
+        Finding::warning(About::AcmeClient, finding, Sentence::quoted(remedy))
     })
 }
 
@@ -65,49 +71,77 @@ fn about(renewal: &Renewal, config: Option<&Config>) -> Finding {
             "acme.sh" => format!("acme.sh --remove -d {name}"),
             _ => format!("certbot delete --cert-name {name}"),
         };
-        let finding = format!("{client} renews {name} too: both spend the CA's limit for that address");
-        return Finding::warning(ABOUT, finding, remove);
+        let finding = Sentence::new(
+            format!("{client} renews {name} too: both spend the CA's limit for that address"),
+            format!("{client} 也在为 {name} 续期：两者共用 CA 对该地址的限额"),
+        );
+        return Finding::warning(About::AcmeClient, finding, Sentence::quoted(remove));
     }
     let webroot = config.and_then(|config| config.http.acme_webroot.as_deref());
     let upstream = config.and_then(|config| config.http.acme_upstream.as_ref());
     match way {
-        Way::Elsewhere => Finding::fine(ABOUT, format!("{client} renews {name} without port 80")),
-        Way::Webroot(path) if webroot == Some(path) => {
-            Finding::fine(ABOUT, format!("{client} renews {name} over http.acme_webroot"))
-        }
+        Way::Elsewhere => fine(
+            format!("{client} renews {name} without port 80"),
+            format!("{client} 为 {name} 续期，不使用 80 端口"),
+        ),
+        Way::Webroot(path) if webroot == Some(path) => over(client, name, "http.acme_webroot"),
         Way::Webroot(path) => Finding::warning(
-            ABOUT,
-            format!(
-                "{client} puts its tokens for {name} into {}, where doorman does not look",
-                path.display()
+            About::AcmeClient,
+            Sentence::new(
+                format!(
+                    "{client} puts its tokens for {name} into {}, where doorman does not look",
+                    path.display()
+                ),
+                format!("{client} 把 {name} 的验证文件放在 {}，doorman 不会去那里找", path.display()),
             ),
-            format!("set http.acme_webroot = \"{}\"", path.display()),
+            set(&format!("http.acme_webroot = \"{}\"", path.display())),
         ),
         Way::Standalone(80) => Finding::warning(
-            ABOUT,
-            format!("{client} renews {name} by listening on port 80 itself, which doorman has"),
-            match *client {
-                "acme.sh" => format!(
-                    "acme.sh --issue -d {name} --standalone --httpport 8402 once, and http.acme_upstream = \
-                     \"127.0.0.1:8402\""
-                ),
-                _ => format!(
-                    "certbot reconfigure --cert-name {name} --http-01-port 8402, and http.acme_upstream = \
-                     \"127.0.0.1:8402\""
-                ),
-            },
+            About::AcmeClient,
+            Sentence::new(
+                format!("{client} renews {name} by listening on port 80 itself, which doorman has"),
+                format!("{client} 自己监听 80 端口来为 {name} 续期，而该端口由 doorman 使用"),
+            ),
+            behind(client, name),
         ),
         Way::Standalone(port)
             if upstream.is_some_and(|it| matches!(it, Address::Tcp { port: to, .. } if to == port)) =>
         {
-            Finding::fine(ABOUT, format!("{client} renews {name} over http.acme_upstream"))
+            over(client, name, "http.acme_upstream")
         }
         Way::Standalone(port) => Finding::warning(
-            ABOUT,
-            format!("{client} listens on port {port} to renew {name}, and doorman does not ask there"),
-            format!("set http.acme_upstream = \"127.0.0.1:{port}\""),
+            About::AcmeClient,
+            Sentence::new(
+                format!("{client} listens on port {port} to renew {name}, and doorman does not ask there"),
+                format!("{client} 监听 {port} 端口来为 {name} 续期，而 doorman 不会转发到那里"),
+            ),
+            set(&format!("http.acme_upstream = \"127.0.0.1:{port}\"")),
         ),
     }
+}
+
+/// What makes a client that wants :80 work behind the door.
+fn behind(client: &str, name: &str) -> Sentence {
+    let command = match client {
+        "acme.sh" => format!("acme.sh --issue -d {name} --standalone --httpport 8402"),
+        _ => format!("certbot reconfigure --cert-name {name} --http-01-port 8402"),
+    };
+    Sentence::new(
+        format!("{command} once, and http.acme_upstream = \"127.0.0.1:8402\""),
+        format!("执行一次 {command}，并设置 http.acme_upstream = \"127.0.0.1:8402\""),
+    )
+}
+
+fn over(client: &str, name: &str, setting: &str) -> Finding {
+    fine(format!("{client} renews {name} over {setting}"), format!("{client} 通过 {setting} 为 {name} 续期"))
+}
+
+fn fine(en: impl Into<String>, zh_cn: impl Into<String>) -> Finding {
+    Finding::fine(About::AcmeClient, Sentence::new(en, zh_cn))
+}
+
+fn set(setting: &str) -> Sentence {
+    Sentence::new(format!("set {setting}"), format!("请设置 {setting}"))
 }
 
 /// Where acme.sh may live: its own variable, the home of who runs this, and root's.
@@ -175,7 +209,7 @@ fn certbot(directory: &Path) -> Vec<Renewal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::Level;
+    use crate::policy::finding::Level;
 
     #[test]
     fn what_acme_sh_and_certbot_renew_is_read_from_their_own_files() {
@@ -212,12 +246,15 @@ mod tests {
         let renewal = |way| Renewal { client: "acme.sh", name: "a.example".to_owned(), way };
         let standalone = about(&renewal(Way::Standalone(80)), None);
         assert_eq!(standalone.level, Level::Warning);
-        assert!(standalone.remedy.unwrap().contains("--httpport 8402"));
+        assert!(standalone.remedy.unwrap().english().contains("--httpport 8402"));
         assert_eq!(about(&renewal(Way::Elsewhere), None).level, Level::Fine);
         let webroot = about(&renewal(Way::Webroot(PathBuf::from("/srv/www"))), None);
-        assert_eq!(webroot.remedy.as_deref(), Some("set http.acme_webroot = \"/srv/www\""));
+        assert_eq!(
+            webroot.remedy.as_ref().map(Sentence::english),
+            Some("set http.acme_webroot = \"/srv/www\"")
+        );
         let nothing = tempfile::TempDir::new().unwrap();
         let idle = nobody_starts(nothing.path(), "certbot").unwrap();
-        assert_eq!(idle.remedy.as_deref(), Some("systemctl enable --now certbot.timer"));
+        assert_eq!(idle.remedy.as_ref().map(Sentence::english), Some("systemctl enable --now certbot.timer"));
     }
 }

@@ -4,10 +4,11 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{Finding, Level, Machine};
+use super::Machine;
+use super::daemon::words;
 use crate::control::xray::examine;
-
-const ABOUT: &str = "xray";
+use crate::policy::finding::{About, Finding, Level};
+use crate::policy::sentence::Sentence;
 
 /// Whether a connection that waits for a listener goes to another one of that port when the first closes
 /// (networking/ip-sysctl); absent before Linux 5.14.
@@ -20,7 +21,7 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     let (entries, note) = match machine.status() {
         Some(status) => {
             let entries = status["xray"].as_array().cloned().unwrap_or_default();
-            (entries, status["xray_note"].as_str().map(ToOwned::to_owned))
+            (entries, words(status, "xray_note"))
         }
         None => {
             let examined = examine(config).unwrap_or_default();
@@ -32,14 +33,21 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     found.extend(entries.iter().map(inbound));
     found.extend(fs::read_to_string(HANDED_OVER).ok().and_then(|value| resets(&entries, value.trim())));
     if found.is_empty() {
-        found.push(Finding::fine(ABOUT, "no inbound of an Xray that is known here uses this certificate"));
+        let finding = Sentence::new(
+            "no inbound of an Xray that is known here uses this certificate",
+            "没有发现使用本证书的 Xray 入站",
+        );
+        found.push(Finding::fine(About::Xray, finding));
     }
     found
 }
 
-fn whole(note: String) -> Finding {
-    let remedy = "start Xray, or set xray.api to where its API listens, and xray.config to the file that the panel writes";
-    Finding::warning(ABOUT, note, remedy)
+fn whole(note: Sentence) -> Finding {
+    let remedy = Sentence::new(
+        "start Xray, or set xray.api to where its API listens, and xray.config to the file that the panel writes",
+        "请启动 Xray；或把 xray.api 设为其 API 的监听地址，把 xray.config 设为面板写出的配置文件",
+    );
+    Finding::warning(About::Xray, note, remedy)
 }
 
 /// Where an inbound is going to be made anew, its listener closes, and what waits for it is reset unless the kernel may
@@ -47,62 +55,89 @@ fn whole(note: String) -> Finding {
 fn resets(entries: &[Value], handed_over: &str) -> Option<Finding> {
     let made_anew = entries.iter().any(|entry| entry["audit"]["by_itself"] == false);
     (made_anew && handed_over == "0").then(|| {
-        let finding = "while an inbound is made anew over Xray's API, a connection that is just being made may be \
-                       reset: net.ipv4.tcp_migrate_req is 0";
-        let remedy = "echo net.ipv4.tcp_migrate_req=1 | sudo tee /etc/sysctl.d/60-doorman.conf && sudo sysctl \
-                      --system. 通过 Xray 的 API 更换入站证书的瞬间，个别正在建立的连接可能被内核重置；上述命令可以避免";
-        Finding::warning(ABOUT, finding, remedy)
+        let finding = Sentence::new(
+            "while an inbound is made anew over Xray's API, a connection that is just being made may be reset: \
+             net.ipv4.tcp_migrate_req is 0",
+            "通过 Xray 的 API 更换入站证书的瞬间，个别正在建立的连接可能被内核重置：net.ipv4.tcp_migrate_req 为 0",
+        );
+        let remedy =
+            "echo net.ipv4.tcp_migrate_req=1 | sudo tee /etc/sysctl.d/60-doorman.conf && sudo sysctl --system";
+        Finding::warning(About::Xray, finding, Sentence::quoted(remedy))
     })
 }
 
 fn inbound(entry: &Value) -> Finding {
     let said = |key: &str| entry[key].as_str().unwrap_or("?");
     let audit = &entry["audit"];
-    let mut finding =
-        format!("{} on {} ({}) is {}", said("tag"), said("address"), said("transport"), said("serves"));
+    let (tag, address, transport, serves) = (said("tag"), said("address"), said("transport"), said("serves"));
+    let mut finding = Sentence::new(
+        format!("{tag} on {address} ({transport}) is {serves}"),
+        format!("{address} 上的 {tag}（{transport}）：{}", serves_in_chinese(serves)),
+    );
     if !audit.is_null() {
-        finding.push_str(&format!(
-            "; {}. {}; {}",
-            audit["follows"]["en"].as_str().unwrap_or("?"),
-            audit["follows"]["zh-CN"].as_str().unwrap_or("?"),
-            settings(audit)
-        ));
+        let follows = |language: &str| audit["follows"][language].as_str().unwrap_or("?").to_owned();
+        finding = finding
+            .and(&Sentence::new(both(&follows("en"), &follows("zh-CN")), follows("zh-CN")))
+            .and(&settings(audit));
     }
     let advice = advice(entry);
     let level = level(entry, advice.is_some());
     if level != Level::Fine {
-        finding.push_str(&format!("; {}", said("detail")));
+        finding = finding.and(&words(entry, "detail").unwrap_or_default());
     }
-    Finding { about: ABOUT, level, finding, remedy: advice }
+    Finding { about: About::Xray, level, finding, remedy: advice }
+}
+
+fn serves_in_chinese(serves: &str) -> &str {
+    match serves {
+        "current" => "新证书",
+        "stale" => "旧证书",
+        _ => "未知",
+    }
+}
+
+/// On the machine itself it is said in both languages: what is to be changed stands in the panel's pages.
+fn both(en: &str, zh_cn: &str) -> String {
+    format!("{en}. {zh_cn}")
 }
 
 /// What its settings say, in Xray's own words.
-fn settings(audit: &Value) -> String {
+fn settings(audit: &Value) -> Sentence {
     let says = |key: &str| audit[key] == true;
-    let source = if says("inline") { "in the settings" } else { "in files" };
-    let readable = match audit["readable"].as_bool() {
-        Some(true) => ", readable by Xray's user",
-        Some(false) => ", NOT readable by Xray's user",
-        None => "",
+    let (source, from) =
+        if says("inline") { ("in the settings", "写在设置里") } else { ("in files", "来自文件") };
+    let (readable, may) = match audit["readable"].as_bool() {
+        Some(true) => (", readable by Xray's user", "，运行 Xray 的用户可读"),
+        Some(false) => (", NOT readable by Xray's user", "，运行 Xray 的用户不可读"),
+        None => ("", ""),
     };
-    format!(
-        "certificate {} of {}, {source}{readable}, oneTimeLoading {}, looked at every {} s, usage {}, \
-         rejectUnknownSni {}",
-        audit["position"],
-        audit["certificates"],
-        says("one_time_loading"),
-        audit["interval_seconds"],
+    let (position, certificates) = (&audit["position"], &audit["certificates"]);
+    let seconds = &audit["interval_seconds"];
+    let others = format!(
+        "usage {}, rejectUnknownSni {}",
         audit["usage"].as_str().unwrap_or("?"),
-        says("reject_unknown_sni"),
+        says("reject_unknown_sni")
+    );
+    let once = says("one_time_loading");
+    Sentence::new(
+        format!(
+            "certificate {position} of {certificates}, {source}{readable}, oneTimeLoading {once}, looked at every \
+             {seconds} s, {others}"
+        ),
+        format!(
+            "第 {position} 份证书（共 {certificates} 份），{from}{may}，oneTimeLoading {once}，每 {seconds} 秒检查一次，{others}"
+        ),
     )
 }
 
-/// What to change, and what to do now, in both languages.
-fn advice(entry: &Value) -> Option<String> {
-    let texts = [&entry["audit"]["remedy"], &entry["advice"]];
-    let both =
-        texts.iter().filter_map(|it| Some(format!("{}. {}", it["en"].as_str()?, it["zh-CN"].as_str()?)));
-    both.reduce(|remedy, advice| format!("{remedy}; {advice}"))
+/// What to change, and what to do now.
+fn advice(entry: &Value) -> Option<Sentence> {
+    let texts = [&entry["audit"]["remedy"], &entry["advice"]].into_iter();
+    let texts = texts.filter_map(|text| {
+        let (en, zh_cn) = (text["en"].as_str()?, text["zh-CN"].as_str()?);
+        Some(Sentence::new(both(en, zh_cn), zh_cn))
+    });
+    texts.reduce(|remedy, advice| remedy.and(&advice))
 }
 
 /// What only is to be waited for, or cannot be looked at, is no fault.
@@ -121,6 +156,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Language;
 
     fn entry(serves: &str, by_itself: bool, remedy: &Value) -> Value {
         json!({
@@ -138,17 +174,17 @@ mod tests {
     fn everything_that_matters_is_said_in_both_languages() {
         let finding = inbound(&entry("current", false, &json!({"en": "move it", "zh-CN": "移动"})));
         for part in [
-            "in-443 on 0.0.0.0:443 (ws) is current",
-            "cannot. 不能",
+            "in-443 on 0.0.0.0:443 (ws) is current; cannot. 不能; ",
             "certificate 2 of 3, in files, NOT readable",
             "oneTimeLoading true",
             "every 3600 s",
             "usage encipherment",
             "rejectUnknownSni true",
         ] {
-            assert!(finding.finding.contains(part), "{part:?} is not in {finding:?}");
+            assert!(finding.finding.english().contains(part), "{part:?} is not in {finding:?}");
         }
-        assert_eq!(finding.remedy.as_deref(), Some("move it. 移动"));
+        assert_eq!(finding.remedy.as_ref().map(Sentence::english), Some("move it. 移动"));
+        assert_eq!(finding.remedy.unwrap().in_language(Language::Chinese), "移动", "a chat has one language");
         assert_eq!(finding.level, Level::Warning);
     }
 
@@ -159,16 +195,16 @@ mod tests {
         assert_eq!(resets(&[follows.clone(), cannot.clone()], "1"), None);
         let finding = resets(&[follows, cannot], "0").unwrap();
         assert_eq!(finding.level, Level::Warning);
-        assert!(finding.remedy.unwrap().contains("net.ipv4.tcp_migrate_req=1"));
+        assert!(finding.remedy.unwrap().english().contains("net.ipv4.tcp_migrate_req=1"));
     }
 
     #[test]
     fn what_to_do_now_stands_behind_what_to_change() {
         let mut stuck = entry("stale", false, &json!({"en": "move it", "zh-CN": "移动"}));
         stuck["advice"] = json!({"en": "save it", "zh-CN": "保存"});
-        assert_eq!(inbound(&stuck).remedy.as_deref(), Some("move it. 移动; save it. 保存"));
+        assert_eq!(inbound(&stuck).remedy.as_ref().map(Sentence::english), Some("move it. 移动; save it. 保存"));
         stuck["audit"]["remedy"] = Value::Null;
-        assert_eq!(inbound(&stuck).remedy.as_deref(), Some("save it. 保存"));
+        assert_eq!(inbound(&stuck).remedy.as_ref().map(Sentence::english), Some("save it. 保存"));
     }
 
     #[test]

@@ -5,14 +5,13 @@ use std::io;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::{Finding, Machine, web};
+use super::{Machine, web};
 use crate::config::{Directory, UpstreamTrust};
 use crate::control::roughly;
+use crate::policy::finding::{About, Finding};
 use crate::policy::schedule::CLOCK_TOLERANCE;
+use crate::policy::sentence::Sentence;
 use crate::shared::clock;
-
-const ABOUT: &str = "ca";
-const CLOCK: &str = "clock";
 
 pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     let Some(cert) = machine.config().and_then(|config| config.ip_cert.as_ref()) else {
@@ -22,20 +21,36 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     match ask(&cert.directory) {
         Ok(answer) if web::code(&answer) == Some(200) && answer.contains("newOrder") => {
             let date = web::field(&answer, "date").and_then(moment);
-            let mut found = vec![Finding::fine(ABOUT, format!("{url} answers"))];
+            let mut found = vec![Finding::fine(
+                About::Ca,
+                Sentence::new(format!("{url} answers"), format!("{url} 有应答")),
+            )];
             found.extend(date.map(|theirs| compare(clock::now(), theirs)));
             found
         }
         Ok(answer) => {
             let said = answer.lines().next().unwrap_or_default();
-            let finding = format!("{url} is no ACME directory now: it answers {said:?}");
-            vec![Finding::broken(ABOUT, finding, "look at the CA's status page, and at ip_cert.directory")]
+            let finding = Sentence::new(
+                format!("{url} is no ACME directory now: it answers {said:?}"),
+                format!("{url} 目前不是 ACME 目录，它的应答为 {said:?}"),
+            );
+            let remedy = Sentence::new(
+                "look at the CA's status page, and at ip_cert.directory",
+                "请查看 CA 的状态页以及 ip_cert.directory",
+            );
+            vec![Finding::broken(About::Ca, finding, remedy)]
         }
         Err(error) => {
-            let finding = format!("{url} cannot be reached: {error}");
-            let remedy = "look at this machine's DNS, its routes, its firewall and its clock; at ip_cert.directory_ca \
-                          for a private CA";
-            vec![Finding::broken(ABOUT, finding, remedy)]
+            let finding = Sentence::new(
+                format!("{url} cannot be reached: {error}"),
+                format!("无法连接 {url}：{error}"),
+            );
+            let remedy = Sentence::new(
+                "look at this machine's DNS, its routes, its firewall and its clock; at ip_cert.directory_ca for a \
+                 private CA",
+                "请检查本机的 DNS、路由、防火墙和时钟；私有 CA 请检查 ip_cert.directory_ca",
+            );
+            vec![Finding::broken(About::Ca, finding, remedy)]
         }
     }
 }
@@ -60,15 +75,20 @@ fn moment(date: &str) -> Option<OffsetDateTime> {
 
 fn compare(ours: OffsetDateTime, theirs: OffsetDateTime) -> Finding {
     let apart = (ours - theirs).unsigned_abs();
-    let direction = if ours > theirs { "ahead of" } else { "behind" };
+    let span = roughly(apart);
     if apart <= CLOCK_TOLERANCE {
-        return Finding::fine(
-            CLOCK,
-            format!("this machine's clock is within {} of the CA's", roughly(apart)),
+        let finding = Sentence::new(
+            format!("this machine's clock is within {span} of the CA's"),
+            format!("本机时钟与 CA 相差不超过 {span}"),
         );
+        return Finding::fine(About::Clock, finding);
     }
-    let finding = format!("this machine's clock is {} {direction} the CA's", roughly(apart));
-    Finding::broken(CLOCK, finding, "timedatectl set-ntp true")
+    let (en, zh_cn) = if ours > theirs { ("ahead of", "快") } else { ("behind", "慢") };
+    let finding = Sentence::new(
+        format!("this machine's clock is {span} {en} the CA's"),
+        format!("本机时钟比 CA {zh_cn} {span}"),
+    );
+    Finding::broken(About::Clock, finding, Sentence::quoted("timedatectl set-ntp true"))
 }
 
 #[cfg(test)]
@@ -76,7 +96,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::cli::doctor::Level;
+    use crate::policy::finding::Level;
 
     #[test]
     fn the_clocks_are_compared_by_the_date_of_the_answer() {
@@ -84,7 +104,7 @@ mod tests {
         assert_eq!(theirs, datetime!(2026-01-01 12:00 UTC));
         assert_eq!(compare(datetime!(2026-01-01 12:00:05 UTC), theirs).level, Level::Fine);
         let behind = compare(datetime!(2026-01-01 09:00 UTC), theirs);
-        assert_eq!((behind.level, behind.about), (Level::Broken, "clock"));
-        assert!(behind.finding.contains("3 h 0 min behind"), "{behind:?}");
+        assert_eq!((behind.level, behind.about), (Level::Broken, About::Clock));
+        assert!(behind.finding.english().contains("3 h 0 min behind"), "{behind:?}");
     }
 }
