@@ -49,7 +49,7 @@ pub(crate) enum Ask {
     /// See what is due.
     Look,
     /// Tell the administrator.
-    Tell(Alert),
+    Tell(Alert, Written),
     /// Renew.
     Renew {
         /// How much it is wanted.
@@ -58,6 +58,9 @@ pub(crate) enum Ask {
         answer: oneshot::Sender<Answer>,
     },
 }
+
+/// Answered once an alert is in the outbox on the disk; dropped when it could not be written there.
+pub(crate) type Written = oneshot::Sender<()>;
 
 /// What came of a request to renew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +218,12 @@ impl Driver {
     async fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Look => {} // the loop looks after every ask
-            Ask::Tell(alert) => self.alert(clock::now(), alert),
+            Ask::Tell(alert, written) => {
+                self.alert(clock::now(), alert);
+                if self.notifier.save().await {
+                    let _ = written.send(()); // the daemon may be ending
+                }
+            }
             Ask::Renew { insistence, answer } => {
                 self.tell(Event::Ports(self.ports())).await;
                 let said = self.tell(Event::Requested(insistence)).await;

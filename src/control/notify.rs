@@ -186,7 +186,7 @@ impl Notifier {
     }
 
     /// Writes the outbox down, if it has changed; whether it is on the disk now.
-    async fn save(&self) -> bool {
+    pub(crate) async fn save(&self) -> bool {
         let Some(keeping) = self.keeping() else { return true };
         let saved = self.store.off_thread(keeping).await;
         if let Err(error) = &saved {

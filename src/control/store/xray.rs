@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CHAIN, Store, StoreError, disk};
 use crate::control::pair::hex;
+use crate::policy::alert::Kind;
 use crate::policy::xray::change::Change;
 use crate::policy::xray::leaf::Leaf;
 
@@ -27,6 +28,8 @@ pub(crate) struct XrayJournal {
     pub(crate) issued: Vec<String>,
     /// Somebody was told that Xray presents an old one.
     pub(crate) told: bool,
+    /// What is not in the outbox yet; told anew after a restart.
+    pub(crate) untold: Option<Kind>,
 }
 
 /// An inbound that was changed over the API.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Xray;
@@ -73,8 +74,22 @@ impl Xray {
             return;
         };
         self.journal.told = kind == Kind::XrayStale;
+        self.journal.untold = Some(kind);
         self.save().await;
-        let _ = self.asks.send(Ask::Tell(Alert { kind, edge: Edge::News })).await; // the daemon may be ending
+        self.hand_over().await;
+    }
+
+    /// Gives what has yet to be told to the outbox, and forgets it once it is there: who is killed in between tells it
+    /// twice, not never.
+    pub(super) async fn hand_over(&mut self) {
+        let Some(kind) = self.journal.untold else { return };
+        let (written, kept) = oneshot::channel();
+        let alert = Alert { kind, edge: Edge::News };
+        let _ = self.asks.send(Ask::Tell(alert, written)).await; // the daemon may be ending
+        if kept.await.is_ok() {
+            self.journal.untold = None;
+            self.save().await;
+        }
     }
 
     /// The same pair as other bytes whenever a listener looks, where listeners took the change from each other; and where

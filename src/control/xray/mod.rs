@@ -58,6 +58,7 @@ pub(crate) async fn run(
 ) {
     let mut watch = Watch::of(&context.config.xray.config);
     let mut xray = Xray::start(context, board, asks).await;
+    xray.hand_over().await;
     loop {
         watch.begin();
         let pair = installed.borrow_and_update().clone();

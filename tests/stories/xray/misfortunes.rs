@@ -1,5 +1,6 @@
 //! Xray is not there, is another, is restarted, or is told the wrong thing.
 
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::{NOTICED, ORDER, Site, begin, entry};
 use crate::support::doorman::Settings;
+use crate::support::free_port;
 use crate::support::pebble::Terms;
+use crate::support::telegram::{TOKEN, Telegram};
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::xray::{Client, Inbound, Xray};
@@ -133,6 +136,42 @@ async fn helpless(file: &Path, life: Duration) -> (Site, Xray) {
     site.renew().await;
     site.door.process.says("xray_stale", NOTICED).await;
     (site, xray)
+}
+
+#[tokio::test]
+async fn a_kill_before_the_alert_is_in_the_outbox_makes_it_late_and_not_lost() {
+    let bot: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let mut xray = Xray::stopped(Vec::new());
+    let telling = |settings: Settings| {
+        settings
+            .set("xray", "reload", vec!["files"])
+            .set("telegram", "bot_token", TOKEN)
+            .set("telegram", "chat_ids", vec![4711])
+            .set("telegram", "language", "en")
+            .set("telegram", "api_url", format!("http://{bot}"))
+    };
+    let mut site = Site::open(&xray, telling).await;
+    let once = site.files_with(&json!({"oneTimeLoading": true}));
+    begin(&mut xray, vec![Inbound::new("once", "vless", "tcp", once)]).await;
+    site.serves("once", "current", NOTICED).await;
+    let outbox = site.door.stored("outbox.json");
+    std::fs::remove_file(&outbox).unwrap();
+    std::fs::create_dir_all(outbox.join("in-the-way")).unwrap();
+
+    site.renew().await;
+    site.door.process.says("xray_stale", NOTICED).await;
+    site.door
+        .until("the outbox cannot be written", NOTICED, |status| {
+            status["troubles"].to_string().contains("outbox.json")
+        })
+        .await;
+    site.door.process.kill();
+    std::fs::remove_dir_all(&outbox).unwrap();
+    let telegram = Telegram::start_at(bot).await;
+    site.door.start_again().await;
+
+    let heard = telegram.hears(4711, 1, NOTICED).await;
+    assert!(heard[0].contains("Xray still serves an old certificate"), "{heard:#?}");
 }
 
 #[tokio::test]
