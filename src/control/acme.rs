@@ -10,6 +10,7 @@ mod selfcheck;
 mod tls_alpn;
 mod wire;
 mod words;
+mod zh_cn;
 
 use std::net::IpAddr;
 use std::rc::Rc;

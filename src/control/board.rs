@@ -13,6 +13,7 @@ use super::{when, xray};
 use crate::policy::alert::outbox::Channel;
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::Lifecycle;
+use crate::policy::sentence::Sentence;
 use crate::shared::clock;
 
 /// Steps kept of one renewal; it has some ten, and two more for each identifier and listener.
@@ -38,7 +39,7 @@ pub(crate) struct Notes {
     /// What is to be said of Xray as a whole.
     pub(crate) xray_note: Option<String>,
     /// What is wrong besides the renewal, each until it is mended.
-    pub(crate) troubles: BTreeMap<Trouble, String>,
+    pub(crate) troubles: BTreeMap<Trouble, Sentence>,
     /// How each channel for alerts does, in the order of the configuration.
     pub(crate) channels: Vec<Told>,
     /// Renewals that ended well since the start.
@@ -192,7 +193,7 @@ impl Board {
     }
 
     /// The renewal in flight has ended, well unless something is said to have failed.
-    pub(crate) fn finish(&self, now: OffsetDateTime, failure: Option<(Class, String)>) {
+    pub(crate) fn finish(&self, now: OffsetDateTime, failure: Option<(Class, Sentence)>) {
         self.write(|notes| {
             let outcome = if failure.is_none() { Outcome::Renewed } else { Outcome::Failed };
             let (class, error) = failure.unzip();
@@ -205,7 +206,7 @@ impl Board {
                 began_at = renewal.started_at;
                 renewal.finished_at = Some(now);
                 renewal.outcome = Some(outcome);
-                renewal.error.clone_from(&error);
+                renewal.error = error.as_ref().map(ToString::to_string);
             }
             let new = notes.certificate.as_ref().filter(|_| outcome == Outcome::Renewed);
             let not_after = new.map(|facts| facts.not_after);
@@ -214,7 +215,7 @@ impl Board {
     }
 
     /// Something is wrong, or is not any more; each change is logged once.
-    pub(crate) fn trouble(&self, trouble: Trouble, what: Option<String>) {
+    pub(crate) fn trouble(&self, trouble: Trouble, what: Option<Sentence>) {
         self.write(|notes| {
             if notes.troubles.get(&trouble) == what.as_ref() {
                 return;

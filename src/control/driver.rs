@@ -6,6 +6,7 @@ mod served;
 mod stand_in;
 mod tell;
 mod work;
+mod zh_cn;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,12 +27,14 @@ use super::notify::Notifier;
 use super::pair::Pair;
 use super::store::{Loaded, Role, Store};
 use super::when;
+use super::zh_cn::InWords;
 use crate::policy::alert::Alert;
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{
     Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
 };
 use crate::policy::schedule::Jitter;
+use crate::policy::sentence::Sentence;
 use crate::shared::clock;
 
 /// The longest sleep at a stretch: a machine that was suspended, or whose clock was stepped, costs this much.
@@ -126,7 +129,7 @@ impl Driver {
         installed: watch::Sender<Option<Arc<Pair>>>,
     ) -> Self {
         let prepared = store.off_thread(Store::prepare).await;
-        board.trouble(Trouble::Store, prepared.err().map(|error| error.to_string()));
+        board.trouble(Trouble::Store, prepared.err().map(|error| error.in_words()));
         notifier.open().await;
         let local_ca = served::local_ca(context, board, &store).await.map(Rc::new);
         let loaded = store.off_thread(Store::load).await.unwrap_or_else(|error| {
@@ -317,7 +320,7 @@ impl Driver {
             Ok(Done::Installed(Err(error))) => {
                 let failure = Failure {
                     class: error.class(),
-                    sentence: error.to_string(),
+                    sentence: error.in_words(),
                     disposition: Disposition::Retry,
                 };
                 self.failed(failure).await;
@@ -325,7 +328,10 @@ impl Driver {
             Err(panicked) => {
                 let failure = Failure {
                     class: Class::Fault,
-                    sentence: format!("a fault of doorman itself: {panicked}; please report it"),
+                    sentence: Sentence::new(
+                        format!("a fault of doorman itself: {panicked}; please report it"),
+                        format!("doorman 自身故障：{panicked}；请反馈给我们"),
+                    ),
                     disposition: Disposition::Retry,
                 };
                 self.failed(failure).await;

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::board::Outcome;
 use crate::policy::failure::Class;
+use crate::policy::sentence::Sentence;
 
 /// Entries kept: with two renewals a week that is half a year.
 const MOST: usize = 50;
@@ -38,7 +39,8 @@ pub(crate) struct Past {
     /// Where they failed.
     pub(crate) class: Option<Class>,
     /// What the last of them said.
-    pub(crate) error: Option<String>,
+    #[serde(rename = "error_words", alias = "error")]
+    pub(crate) error: Option<Sentence>,
     /// Until when the new certificate is good.
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) not_after: Option<OffsetDateTime>,
@@ -49,7 +51,8 @@ impl History {
     pub(crate) fn enter(&mut self, mut past: Past) {
         let to_the_second = |at: OffsetDateTime| at.replace_nanosecond(0).unwrap_or(at);
         (past.began_at, past.ended_at) = (to_the_second(past.began_at), to_the_second(past.ended_at));
-        past.error = past.error.map(|error| error.chars().take(MOST_ERROR_CHARACTERS).collect());
+        past.error =
+            past.error.map(|error| error.map(|words| words.chars().take(MOST_ERROR_CHARACTERS).collect()));
         self.unsaved = true;
         if let Some(last) = self.entries.back_mut().filter(|last| last.is_like(&past)) {
             last.ended_at = past.ended_at;
@@ -99,7 +102,7 @@ mod tests {
             outcome: if class.is_some() { Outcome::Failed } else { Outcome::Renewed },
             tries: 1,
             class,
-            error: class.map(|_| format!("at {hour}")),
+            error: class.map(|_| Sentence::quoted(format!("at {hour}"))),
             not_after: class.is_none().then_some(at),
         }
     }
@@ -114,16 +117,23 @@ mod tests {
         }
         let told: Vec<_> = history.newest_first().map(|past| (past.class, past.tries)).collect();
         assert_eq!(told, [(None, 1), (None, 1), (Some(Class::Ca), 1), (Some(Class::Network), 2), (None, 1)]);
-        assert_eq!(history.newest_first().nth(3).unwrap().error.as_deref(), Some("at 2"));
+        assert_eq!(
+            history.newest_first().nth(3).unwrap().error.as_ref().map(Sentence::english),
+            Some("at 2")
+        );
     }
 
     #[test]
     fn it_is_bounded_and_survives_the_disk() {
         let mut history = History::default();
         (0..200).for_each(|hour| history.enter(past(hour, None)));
-        history.enter(Past { error: Some("字".repeat(9_000)), ..past(200, Some(Class::Ca)) });
+        history
+            .enter(Past { error: Some(Sentence::quoted("字".repeat(9_000))), ..past(200, Some(Class::Ca)) });
         assert_eq!(history.newest_first().count(), MOST);
-        assert_eq!(history.newest_first().next().unwrap().error.as_ref().unwrap().chars().count(), 500);
+        assert_eq!(
+            history.newest_first().next().unwrap().error.as_ref().unwrap().english().chars().count(),
+            500
+        );
         let written = serde_json::to_string(&history.take_unsaved().unwrap()).unwrap();
         assert_eq!(serde_json::from_str::<History>(&written).unwrap().entries, history.entries);
         assert_eq!(history.take_unsaved(), None);

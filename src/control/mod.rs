@@ -17,6 +17,7 @@ mod store;
 mod traffic;
 pub(crate) mod when;
 pub(crate) mod xray;
+mod zh_cn;
 
 use std::any::Any;
 use std::io;

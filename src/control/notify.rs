@@ -28,6 +28,7 @@ use super::board::{Board, Told, Trouble};
 use super::chain::Chain;
 use super::driver::Ask;
 use super::store::{Store, StoreError};
+use super::zh_cn::InWords;
 use crate::config::{Config, Fallback, Language};
 use crate::policy::alert::outbox::{Channel, Due, Outbox, Outcome, Parcel};
 use crate::policy::alert::split::{LONGEST, split};
@@ -190,7 +191,7 @@ impl Notifier {
         let Some(keeping) = self.keeping() else { return true };
         let saved = self.store.off_thread(keeping).await;
         if let Err(error) = &saved {
-            self.board.trouble(Trouble::Store, Some(error.to_string()));
+            self.board.trouble(Trouble::Store, Some(error.in_words()));
         }
         saved.is_ok()
     }

@@ -20,7 +20,7 @@ use crate::shared::tls::sha256;
 use crate::shared::trust;
 
 /// For connection and handshake together; we look at neighbours.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// Why nothing was seen.
 #[derive(Debug, Error)]

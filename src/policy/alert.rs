@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::failure::Class;
+use super::sentence::Sentence;
 
 /// Failures in a row that are nobody's business yet: the sixth comes two hours after the first.
 const FAILURES_UNTOLD: u32 = 5;
@@ -100,14 +101,14 @@ pub struct Notice {
     /// Failures in a row.
     pub failures: u32,
     /// What went wrong last, in a sentence.
-    pub error: Option<String>,
+    pub error: Option<Sentence>,
     /// Where to look for that.
     pub class: Option<Class>,
     /// The moment of the next try, where one is known.
     #[serde(with = "time::serde::rfc3339::option")]
     pub next_try: Option<OffsetDateTime>,
     /// What it is about in particular: who has the port, for instance.
-    pub detail: Option<String>,
+    pub detail: Option<Sentence>,
 }
 
 impl Notice {

@@ -5,13 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::sentence::Sentence;
+
 /// A failed try, as the lifecycle is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Where to look.
     pub class: Class,
     /// One sentence for people.
-    pub sentence: String,
+    pub sentence: Sentence,
     /// What it means for the next try.
     pub disposition: Disposition,
 }
@@ -247,18 +249,29 @@ impl Kind {
 
     /// What the administrator can do about it, where that is known.
     #[must_use]
-    pub fn advice(self) -> Option<&'static str> {
-        match self {
-            Self::Connection | Self::Tls => {
-                Some("is :80 open in the provider's firewall, and does it lead to this machine?")
+    pub fn advice(self) -> Option<Sentence> {
+        let (english, chinese) = match self {
+            Self::Connection | Self::Tls => (
+                "is :80 open in the provider's firewall, and does it lead to this machine?",
+                "服务商的防火墙是否放行了 :80，它是否指向本机？",
+            ),
+            Self::Unauthorized | Self::IncorrectResponse => (
+                "does another machine or program answer for this address?",
+                "是否有其他机器或程序在以该地址应答？",
+            ),
+            Self::RejectedIdentifier => {
+                ("set ip_cert.ip to a public address of this machine", "请把 ip_cert.ip 设为本机的公网地址")
             }
-            Self::Unauthorized | Self::IncorrectResponse => {
-                Some("does another machine or program answer for this address?")
+            Self::InvalidProfile => {
+                ("set ip_cert.profile to one that the CA offers", "请把 ip_cert.profile 设为 CA 提供的类型")
             }
-            Self::RejectedIdentifier => Some("set ip_cert.ip to a public address of this machine"),
-            Self::InvalidProfile => Some("set ip_cert.profile to one that the CA offers"),
-            Self::ExternalAccountRequired => Some("set ip_cert.eab_kid and ip_cert.eab_hmac_key"),
-            Self::InvalidContact => Some("correct ip_cert.email, or leave it empty"),
+            Self::ExternalAccountRequired => (
+                "set ip_cert.eab_kid and ip_cert.eab_hmac_key",
+                "请设置 ip_cert.eab_kid 和 ip_cert.eab_hmac_key",
+            ),
+            Self::InvalidContact => {
+                ("correct ip_cert.email, or leave it empty", "请更正 ip_cert.email，或将其留空")
+            }
             Self::AccountDoesNotExist
             | Self::AlreadyReplaced
             | Self::BadCsr
@@ -268,14 +281,15 @@ impl Kind {
             | Self::RateLimited
             | Self::ServerInternal
             | Self::UserActionRequired
-            | Self::Other => None,
-        }
+            | Self::Other => return None,
+        };
+        Some(Sentence::new(english, chinese))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
+        self.sentence.fmt(f)
     }
 }
 

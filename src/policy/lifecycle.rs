@@ -29,6 +29,7 @@ use super::alert::{self, Alert, Edge, Kind, Notice};
 use super::failure::{Approach, Challenge, Class, Disposition, Failure};
 use super::renewal_info::RenewalInfo;
 use super::schedule::{self, Cause, Jitter, Ledger, Urgency, ValidationBudget};
+use super::sentence::Sentence;
 
 /// Between two looks at a port that is not ours: it should be used within seconds of becoming free.
 const PORT_LOOK: Duration = Duration::from_secs(2);
@@ -48,7 +49,7 @@ pub struct Lifecycle {
     ways: Ways,
     neighbours: Neighbours,
     failures: u32,
-    last_failure: Option<(Class, String)>,
+    last_failure: Option<(Class, Sentence)>,
     approach: Approach,
     in_hand: Option<InHand>,
     ledger: Ledger,
@@ -184,8 +185,8 @@ impl Lifecycle {
 
     /// What went wrong last; nothing after a success.
     #[must_use]
-    pub fn last_error(&self) -> Option<&str> {
-        self.last_failure.as_ref().map(|(_, sentence)| sentence.as_str())
+    pub fn last_error(&self) -> Option<&Sentence> {
+        self.last_failure.as_ref().map(|(_, sentence)| sentence)
     }
 
     /// Where to look for what went wrong last.
@@ -214,7 +215,7 @@ impl Lifecycle {
         Notice {
             not_after: self.held.as_ref().map(|held| held.life.not_after),
             failures: self.failures,
-            error: self.last_error().map(ToOwned::to_owned),
+            error: self.last_error().cloned(),
             class: self.last_error_class(),
             next_try: self.next_renewal_at(),
             ..Notice::bare(alert, now)

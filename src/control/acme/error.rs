@@ -291,6 +291,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::config::Language;
     use crate::policy::failure::{Class, Disposition};
 
     fn problem(kind: &str, detail: &str) -> Problem {
@@ -309,9 +310,14 @@ mod tests {
         let failure = error.failure();
         assert_eq!(failure.disposition, Disposition::Validation);
         assert_eq!(
-            failure.sentence,
+            failure.sentence.english(),
             "the CA could not reach http://203.0.113.7/.well-known/acme-challenge/…: connection refused; is :80 open \
              in the provider's firewall, and does it lead to this machine?"
+        );
+        assert_eq!(
+            failure.sentence.in_language(Language::Chinese),
+            "CA 无法访问 http://203.0.113.7/.well-known/acme-challenge/…：connection refused；服务商的防火墙是否放行了 \
+             :80，它是否指向本机？"
         );
         let elsewhere = IssueError::Validation {
             identifier: "2001:db8::7".parse().unwrap(),
@@ -320,7 +326,11 @@ mod tests {
             problem: problem("incorrectResponse", "another body"),
         };
         assert!(
-            elsewhere.failure().sentence.starts_with("the CA could not validate 2001:db8::7: another body; ")
+            elsewhere
+                .failure()
+                .sentence
+                .english()
+                .starts_with("the CA could not validate 2001:db8::7: another body; ")
         );
     }
 
@@ -343,7 +353,14 @@ mod tests {
     fn a_clock_that_is_wrong_is_named() {
         let failure = IssueError::Clock { ahead: time::Duration::hours(-3) }.failure();
         assert_eq!(failure.class, Class::Clock);
-        assert!(failure.sentence.starts_with("this machine's clock is 3 h 0 min behind the CA's; set it"));
+        assert!(
+            failure
+                .sentence
+                .english()
+                .starts_with("this machine's clock is 3 h 0 min behind the CA's; set it")
+        );
+        let chinese = failure.sentence.in_language(Language::Chinese);
+        assert!(chinese.starts_with("本机时钟比 CA 慢 3 小时 0 分；请校准时钟"), "{chinese}");
     }
 
     #[test]
@@ -357,9 +374,12 @@ mod tests {
         let failure = IssueError::Rehearsal(Box::new(failed)).failure();
         assert_eq!((failure.class, failure.disposition), (Class::Validation, Disposition::Rehearsal));
         assert!(
-            failure.sentence.starts_with("tried out at the CA's staging directory first: the CA could not")
+            failure
+                .sentence
+                .english()
+                .starts_with("tried out at the CA's staging directory first: the CA could not")
         );
-        assert!(failure.sentence.ends_with("to this machine?"));
+        assert!(failure.sentence.english().ends_with("to this machine?"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::shared::clock;
 use crate::shared::trust::{self, TrustError};
 
 /// For one request, from the first packet to the last byte of the answer.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// Of that, for the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -221,7 +221,7 @@ impl WireError {
 }
 
 /// What is at the bottom of an error: "connection refused" rather than "client error (Connect)".
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;

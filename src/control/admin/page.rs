@@ -56,7 +56,7 @@ pub(super) fn html(scene: &Scene<'_>, language: Language) -> String {
     head(&mut page, words, status);
     top(&mut page, language);
     page.raw("<p id=\"lost\" class=\"lost\" role=\"status\" hidden>").text(words.lost).raw("</p><main>");
-    sections::state(&mut page, words, status);
+    sections::state(&mut page, words, language, status);
     sections::alerts(&mut page, words, language, status);
     if let Some(life) = &status.life {
         page.raw("<section><h2>").text(words.life).raw("</h2>");
@@ -64,9 +64,9 @@ pub(super) fn html(scene: &Scene<'_>, language: Language) -> String {
         page.raw("</section>");
     }
     traffic(&mut page, words, scene);
-    sections::renewals(&mut page, words, status);
+    sections::renewals(&mut page, words, language, status);
     sections::inbounds(&mut page, words, language, (&inbounds, status.xray_note.as_deref()));
-    sections::listeners(&mut page, words, status);
+    sections::listeners(&mut page, words, language, status);
     sections::certificate(&mut page, words, status);
     page.raw("</main>");
     foot(&mut page, words, status);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::config::Language;
 use crate::control::Context;
 use crate::control::board::{Board, Notes, Renewal, Told, Trouble};
 use crate::control::history::Past;
@@ -15,6 +16,7 @@ use crate::policy::alert::{self, Severity};
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::{Activity, Lifecycle, Milestones, Obstacle, Word};
 use crate::policy::renewal_info::Window;
+use crate::policy::sentence::Sentence;
 use crate::shared::listeners::{Kind, Listener, State};
 
 /// As docs describe it; fields are only ever added.
@@ -31,6 +33,7 @@ pub(super) struct Status {
     pub(super) next_renewal_at: Option<OffsetDateTime>,
     pub(super) failures: u32,
     pub(super) last_error: Option<String>,
+    pub(super) last_error_words: Option<Sentence>,
     pub(super) last_error_class: Option<Class>,
     pub(super) local_ca_sha256: Option<String>,
     pub(super) listeners: Vec<Listener>,
@@ -39,7 +42,7 @@ pub(super) struct Status {
     pub(super) renewal: Option<Renewal>,
     pub(super) life: Option<Life>,
     pub(super) open_alerts: Vec<OpenAlert>,
-    pub(super) history: Vec<Past>,
+    pub(super) history: Vec<Renewed>,
     pub(super) troubles: Vec<Said>,
     pub(super) alerts: Alerts,
     #[serde(skip)]
@@ -89,11 +92,20 @@ pub(super) struct OpenAlert {
     pub(super) told_at: OffsetDateTime,
 }
 
+/// A renewal of the past.
+#[derive(Debug, Serialize)]
+pub(super) struct Renewed {
+    #[serde(flatten)]
+    pub(super) past: Past,
+    error: Option<String>,
+}
+
 /// Something that is wrong besides the renewal.
 #[derive(Debug, Serialize)]
 pub(super) struct Said {
     pub(super) what: Trouble,
     pub(super) detail: String,
+    pub(super) detail_words: Sentence,
 }
 
 impl Status {
@@ -113,19 +125,24 @@ impl Status {
             certificate: notes.certificate.clone(),
             next_renewal_at: notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at),
             failures: notes.lifecycle.as_ref().map_or(0, Lifecycle::failures),
-            last_error_class: last_error_class(notes, last_error.as_deref()),
-            last_error,
+            last_error_class: last_error_class(notes, last_error.as_ref()),
+            last_error: last_error.as_ref().map(ToString::to_string),
+            last_error_words: last_error,
             local_ca_sha256: notes.local_ca_sha256.clone(),
             xray: entries(notes),
             xray_note: notes.xray_note.clone(),
             renewal: notes.renewal.clone(),
             life: notes.lifecycle.as_ref().and_then(Lifecycle::milestones).map(Life::of),
             open_alerts: notes.lifecycle.as_ref().map(OpenAlert::all).unwrap_or_default(),
-            history: notes.history.newest_first().cloned().collect(),
+            history: notes.history.newest_first().map(Renewed::of).collect(),
             troubles: notes
                 .troubles
                 .iter()
-                .map(|(what, detail)| Said { what: *what, detail: detail.clone() })
+                .map(|(what, words)| Said {
+                    what: *what,
+                    detail: words.to_string(),
+                    detail_words: words.clone(),
+                })
                 .collect(),
             alerts: Alerts {
                 pending: notes.channels.iter().map(|told| told.pending).max().unwrap_or(0),
@@ -136,6 +153,12 @@ impl Status {
             now,
             listeners,
         })
+    }
+}
+
+impl Renewed {
+    pub(super) fn of(past: &Past) -> Self {
+        Self { error: past.error.as_ref().map(ToString::to_string), past: past.clone() }
     }
 }
 
@@ -196,46 +219,56 @@ fn entries(notes: &Notes) -> Vec<Entry> {
 }
 
 /// What the last try said; else why none is made.
-fn last_error(notes: &Notes, listeners: &[Listener]) -> Option<String> {
+fn last_error(notes: &Notes, listeners: &[Listener]) -> Option<Sentence> {
     let lifecycle = notes.lifecycle.as_ref();
     let blocked = lifecycle.map(Lifecycle::activity).and_then(|activity| match activity {
         Activity::Blocked { by: Obstacle::Port } => {
-            let missing: Vec<_> = listeners.iter().filter(|it| it.state == State::Waiting).map(why).collect();
-            Some(if missing.is_empty() {
-                "no order is made: [http] has no listener that the CA could reach".to_owned()
-            } else {
-                format!("no order is made: {}", missing.join("; "))
+            let missing = listeners.iter().filter(|it| it.state == State::Waiting).map(why);
+            Some(match missing.reduce(|told, one| told.and(&one)) {
+                None => Sentence::new(
+                    "no order is made: [http] has no listener that the CA could reach",
+                    "不会申请证书：[http] 没有 CA 能访问到的监听地址",
+                ),
+                Some(missing) => Sentence::new(
+                    format!("no order is made: {missing}"),
+                    format!("不会申请证书：{}", missing.in_language(Language::Chinese)),
+                ),
             })
         }
-        Activity::Blocked { by: Obstacle::Governor { until } } => Some(format!(
-            "four certificates were issued lately, so no order is made before {}",
-            when::text(until)
+        Activity::Blocked { by: Obstacle::Governor { until } } => Some(Sentence::new(
+            format!("four certificates were issued lately, so no order is made before {}", when::text(until)),
+            format!("近期已签发四张证书，在 {} 之前不会再申请", when::text(until)),
         )),
         Activity::Blocked { by: Obstacle::Refusal { .. } }
         | Activity::Waiting { .. }
         | Activity::Renewing { .. }
         | Activity::BackingOff { .. } => None,
     });
-    blocked
-        .or_else(|| lifecycle?.last_error().map(ToOwned::to_owned))
-        .or_else(|| notes.troubles.values().next().cloned())
+    blocked.or_else(|| lifecycle?.last_error().cloned()).or_else(|| notes.troubles.values().next().cloned())
 }
 
 /// Where to look, if it is a failed try that is said, and not what stands in the way of the next.
-fn last_error_class(notes: &Notes, said: Option<&str>) -> Option<Class> {
+fn last_error_class(notes: &Notes, said: Option<&Sentence>) -> Option<Class> {
     let lifecycle = notes.lifecycle.as_ref()?;
     lifecycle.last_error_class().filter(|_| lifecycle.last_error() == said)
 }
 
 /// Why a listener is not ours, and what to do.
-fn why(listener: &Listener) -> String {
+fn why(listener: &Listener) -> Sentence {
     let address = listener.address;
     match (&listener.holder, &listener.detail) {
         (Some(holder), _) => {
-            format!("{address} is held by {holder}; {}", holder.remedy(address.port()))
+            let who = holder.in_words();
+            let held = Sentence::new(
+                format!("{address} is held by {who}"),
+                format!("{address} 被 {} 占用", who.in_language(Language::Chinese)),
+            );
+            held.and(&holder.remedy(address.port()))
         }
-        (None, Some(detail)) => format!("{address} is not ours: {detail}"),
-        (None, None) => format!("{address} is not ours yet"),
+        (None, Some(detail)) => {
+            Sentence::new(format!("{address} is not ours: {detail}"), format!("未能取得 {address}：{detail}"))
+        }
+        (None, None) => Sentence::new(format!("{address} is not ours yet"), format!("尚未取得 {address}")),
     }
 }
 

@@ -4,6 +4,7 @@ use super::Driver;
 use crate::control::board::{Board, Trouble};
 use crate::control::history::History;
 use crate::control::store::{Store, export};
+use crate::control::zh_cn::InWords;
 use crate::policy::lifecycle::Lifecycle;
 
 /// Puts the renewals of earlier runs on the board.
@@ -31,14 +32,14 @@ impl Driver {
         if saved.is_err() {
             self.board.write(|notes| notes.history.not_saved());
         }
-        self.board.trouble(Trouble::Store, saved.err().map(|error| error.to_string()));
+        self.board.trouble(Trouble::Store, saved.err().map(|error| error.in_words()));
     }
 
     /// Sees whether a store that was broken can be used again.
     pub(super) async fn mend_store(&self) {
         if self.board.read_with(|notes| notes.troubles.contains_key(&Trouble::Store)) {
             let probed = self.store.off_thread(Store::probe).await;
-            self.board.trouble(Trouble::Store, probed.err().map(|error| error.to_string()));
+            self.board.trouble(Trouble::Store, probed.err().map(|error| error.in_words()));
         }
     }
 
@@ -49,6 +50,6 @@ impl Driver {
             return;
         };
         let exported = self.store.off_thread(move |_| export(&to, &pair)).await;
-        self.board.trouble(Trouble::Export, exported.err().map(|error| error.to_string()));
+        self.board.trouble(Trouble::Export, exported.err().map(|error| error.in_words()));
     }
 }

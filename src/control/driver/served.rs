@@ -16,6 +16,7 @@ use crate::control::chain::Chain;
 use crate::control::local_ca::{LocalCa, LocalCaError};
 use crate::control::pair::{Pair, PairError};
 use crate::control::store::Store;
+use crate::control::zh_cn::InWords;
 use crate::control::{Context, Issuer};
 use crate::shared::clock;
 
@@ -34,7 +35,7 @@ type Identity = Option<(u64, u64, i64, i64)>;
 
 /// Why the fixed pair cannot be presented.
 #[derive(Debug, Error)]
-enum FixedPairError {
+pub(super) enum FixedPairError {
     #[error("could not read {path}: {source}", path = .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{certificate} and {key} are no pair: {source}", certificate = .certificate.display(), key = .key.display())]
@@ -91,7 +92,7 @@ pub(super) fn serve(
                 return;
             }
             Err(error) => {
-                board.trouble(Trouble::FixedPair, Some(Chain(&error).to_string()));
+                board.trouble(Trouble::FixedPair, Some(error.in_words()));
                 if context.served.current().is_some() {
                     return; // the fixed pair of before
                 }

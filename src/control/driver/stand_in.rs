@@ -8,6 +8,7 @@ use crate::control::board::Trouble;
 use crate::control::local_ca::LocalCaError;
 use crate::control::pair::Pair;
 use crate::control::store::{Origin, Role};
+use crate::control::zh_cn::InWords;
 use crate::policy::lifecycle::Event;
 use crate::shared::clock;
 
@@ -56,7 +57,7 @@ impl Driver {
             })
             .await;
         let written = installed.is_ok();
-        self.board.trouble(Trouble::Store, installed.err().map(|error| error.to_string()));
+        self.board.trouble(Trouble::Store, installed.err().map(|error| error.in_words()));
         if written {
             tracing::warn!("the certificate has expired; one of the local CA stands in for it");
             self.written(&pair).await;
@@ -92,7 +93,7 @@ impl Driver {
                 self.tell(Event::Reinstated).await;
             }
             Ok(None) => {}
-            Err(error) => self.board.trouble(Trouble::Store, Some(error.to_string())),
+            Err(error) => self.board.trouble(Trouble::Store, Some(error.in_words())),
         }
     }
 

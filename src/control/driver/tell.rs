@@ -5,6 +5,7 @@ use tracing::{error, info, warn};
 
 use super::{Driver, work};
 use crate::policy::alert::{Alert, Kind, Notice, Severity};
+use crate::policy::sentence::Sentence;
 
 impl Driver {
     pub(super) fn alert(&self, now: OffsetDateTime, alert: Alert) {
@@ -21,7 +22,11 @@ impl Driver {
 }
 
 fn log_alert(notice: &Notice) {
-    let (alert, last_error, detail) = (notice.alert, notice.error.as_deref(), notice.detail.as_deref());
+    let (alert, last_error, detail) = (
+        notice.alert,
+        notice.error.as_ref().map(Sentence::english),
+        notice.detail.as_ref().map(Sentence::english),
+    );
     let (kind, edge, sentence) = (alert.kind.as_str(), alert.edge, alert.kind.sentence());
     if alert.kind == Kind::Renewed {
         return; // the log has it already

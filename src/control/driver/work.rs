@@ -10,7 +10,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::install::InstallError;
-use crate::config::{self, IpCert};
+use crate::config::{self, IpCert, Language};
 use crate::control::acme::{
     Answers, Issuance, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
 };
@@ -19,11 +19,13 @@ use crate::control::chain::Chain;
 use crate::control::local_ca::{LocalCa, LocalCaError};
 use crate::control::pair::{Pair, hex};
 use crate::control::store::{Origin, Store, StoreError};
+use crate::control::zh_cn::InWords;
 use crate::control::{Context, Issuer, when};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{Doors, Event, Fallback, Fate, Held, Ports, Terms};
 use crate::policy::renewal_info::Advice;
 use crate::policy::schedule::Jitter;
+use crate::policy::sentence::Sentence;
 use crate::shared::clock;
 use crate::shared::listeners::{Kind, Listener, State};
 use crate::shared::tls::sha256;
@@ -182,7 +184,7 @@ impl OrderError {
             Self::Acme(error) => error.failure(),
             Self::Store(_) | Self::LocalCa(_) => Failure {
                 class: if matches!(self, Self::Store(_)) { Class::Store } else { Class::Fault },
-                sentence: Chain(self).to_string(),
+                sentence: self.in_words(),
                 disposition: Disposition::Retry,
             },
         }
@@ -234,22 +236,22 @@ fn reachable(ips: &[IpAddr], listeners: &[Listener]) -> Ports {
 }
 
 /// Who has the ports that are not ours, for people.
-pub(super) fn holders(context: &Context) -> Option<String> {
+pub(super) fn holders(context: &Context) -> Option<Sentence> {
     let listeners = context.listeners.load();
     let taken = listeners.iter().filter(|it| it.kind == Kind::Http && it.state == State::Waiting);
-    let told: Vec<_> = taken.map(in_words).collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    taken.map(in_words).reduce(|told, one| told.and(&one))
 }
 
-/// A listener and who has it: `0.0.0.0:80: nginx, pid 42, nginx.service`.
-fn in_words(listener: &Listener) -> String {
-    let known = listener.holder.as_ref().map(|holder| {
-        let pid = holder.pid.map(|pid| format!("pid {pid}"));
-        [holder.program.clone(), pid, holder.unit.clone()].into_iter().flatten().collect::<Vec<_>>()
-    });
-    match known.filter(|known| !known.is_empty()) {
-        Some(known) => format!("{}: {}", listener.address, known.join(", ")),
-        None => listener.address.to_string(),
+/// A listener and who has it: `0.0.0.0:80: nginx (pid 42, nginx.service, of root)`.
+fn in_words(listener: &Listener) -> Sentence {
+    let address = listener.address;
+    match &listener.holder {
+        Some(holder) => {
+            let who = holder.in_words();
+            let chinese = who.in_language(Language::Chinese);
+            Sentence::new(format!("{address}: {who}"), format!("{address}：{chinese}"))
+        }
+        None => Sentence::quoted(address.to_string()),
     }
 }
 

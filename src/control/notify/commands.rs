@@ -166,7 +166,7 @@ impl Ears {
                 word: lifecycle.map_or(Word::Disabled, |it| it.word(now)),
                 not_after: notes.certificate.as_ref().map(|certificate| certificate.not_after),
                 next_try: lifecycle.and_then(Lifecycle::next_renewal_at),
-                error: lifecycle.and_then(|it| Some((it.last_error_class()?, it.last_error()?.to_owned()))),
+                error: lifecycle.and_then(|it| Some((it.last_error_class()?, it.last_error()?.clone()))),
                 pending: notes.channels.iter().map(|told| told.pending).max().unwrap_or(0),
             }
         })

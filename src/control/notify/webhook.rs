@@ -17,6 +17,7 @@ use crate::policy::alert::outbox::Queued;
 use crate::policy::alert::text::{self, Place};
 use crate::policy::alert::{Edge, Severity};
 use crate::policy::failure::Class;
+use crate::policy::sentence::Sentence;
 
 /// Of the body; a number that rises when a field changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -95,10 +96,10 @@ impl Poster {
             addresses: &place.addresses,
             not_after: notice.not_after,
             failures: notice.failures,
-            last_error: notice.error.as_deref(),
+            last_error: notice.error.as_ref().map(Sentence::english),
             last_error_class: notice.class,
             next_try_at: notice.next_try,
-            detail: notice.detail.as_deref(),
+            detail: notice.detail.as_ref().map(Sentence::english),
             dropped,
             text: in_every_language(|language| notice.plain(place, language, now, dropped)),
         };

@@ -34,8 +34,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A clock that is set back by less is only being adjusted.
 const CLOCK_JITTER: Duration = Duration::from_secs(60);
 
-/// Longest sentence that is kept of an error, in bytes: the whole outbox stays below a megabyte.
-const LONGEST_ERROR: usize = 6000;
+/// Longest sentence that is kept of an error, in bytes of each language: the whole outbox stays below a megabyte.
+const LONGEST_ERROR: usize = 3000;
 
 /// Where alerts go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -175,7 +175,7 @@ impl Outbox {
             return false;
         }
         for text in [&mut notice.error, &mut notice.detail].into_iter().flatten() {
-            shorten(text);
+            *text = std::mem::take(text).map(shortened);
         }
         let milliseconds = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
         self.last = milliseconds.max(self.last + 1);
@@ -303,12 +303,13 @@ impl fmt::Display for Channel {
     }
 }
 
-fn shorten(text: &mut String) {
+fn shortened(mut text: String) -> String {
     if text.len() > LONGEST_ERROR {
         let end = (0..=LONGEST_ERROR).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }
+    text
 }
 
 #[cfg(test)]
@@ -317,6 +318,7 @@ mod tests {
 
     use super::*;
     use crate::policy::alert::{Alert, Edge, Kind};
+    use crate::policy::sentence::Sentence;
 
     const NOW: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
     const SECOND: Duration = Duration::from_secs(1);
@@ -470,7 +472,7 @@ mod tests {
     fn a_full_outbox_fits_into_a_file_of_the_store() {
         let mut outbox = Outbox::default();
         outbox.configure(&[A, B]);
-        let long = Some("字\"".repeat(50_000));
+        let long = Some(Sentence::quoted("字\"".repeat(50_000)));
         for number in 0..200 {
             outbox.put(NOW, Notice { error: long.clone(), detail: long.clone(), ..notice(number) });
         }

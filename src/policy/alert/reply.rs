@@ -9,6 +9,7 @@ use crate::config::Language;
 use crate::policy::failure::Class;
 use crate::policy::finding::{Finding, Level, verdict};
 use crate::policy::lifecycle::{Accepted, Refusal, Word};
+use crate::policy::sentence::Sentence;
 
 /// What `/status` tells.
 #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct Standing {
     /// The moment of the next try, where one is known.
     pub next_try: Option<OffsetDateTime>,
     /// What went wrong last, and where to look for it.
-    pub error: Option<(Class, String)>,
+    pub error: Option<(Class, Sentence)>,
     /// Alerts that have yet to be delivered.
     pub pending: usize,
 }
@@ -62,7 +63,7 @@ pub fn status(standing: &Standing, place: &Place, language: Language, now: Offse
         lines.push(format!("🔁 {}", (words.next)(&moment(next))));
     }
     if let Some((class, error)) = &standing.error {
-        lines.push(format!("❗ {}", (words.reason)(*class, error)));
+        lines.push(format!("❗ {}", (words.reason)(*class, error.in_language(language))));
     }
     if standing.pending > 0 {
         lines.push(format!("📨 {}", (words.pending)(standing.pending)));
@@ -126,7 +127,6 @@ mod tests {
 
     use super::*;
     use crate::policy::finding::About;
-    use crate::policy::sentence::Sentence;
 
     const NOW: OffsetDateTime = datetime!(2026-01-05 08:00 UTC);
 
@@ -140,12 +140,12 @@ mod tests {
             word: Word::Critical,
             not_after: Some(datetime!(2026-01-05 20:00 UTC)),
             next_try: Some(datetime!(2026-01-05 08:30 UTC)),
-            error: Some((Class::Validation, "<no>".to_owned())),
+            error: Some((Class::Validation, Sentence::new("<no>", "<否>"))),
             pending: 2,
         };
         for (language, parts) in [
             (Language::English, ["critical", "12 hours", "2026-01-05 08:30 UTC", "&lt;no&gt;", "2 alerts"]),
-            (Language::Chinese, ["告急", "12 小时", "2026-01-05 08:30 UTC", "&lt;no&gt;", "2 条"]),
+            (Language::Chinese, ["告急", "12 小时", "2026-01-05 08:30 UTC", "&lt;否&gt;", "2 条"]),
         ] {
             let text = status(&standing, &place(), language, NOW);
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");

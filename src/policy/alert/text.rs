@@ -114,13 +114,13 @@ impl Notice {
     /// For Telegram, in its HTML.
     #[must_use]
     pub fn html(&self, place: &Place, language: Language, now: OffsetDateTime, dropped: u32) -> String {
-        self.text(place, words(language), now, dropped).html()
+        self.text(place, language, now, dropped).html()
     }
 
     /// Without any markup.
     #[must_use]
     pub fn plain(&self, place: &Place, language: Language, now: OffsetDateTime, dropped: u32) -> String {
-        self.text(place, words(language), now, dropped).plain()
+        self.text(place, language, now, dropped).plain()
     }
 
     /// Its headline alone.
@@ -129,15 +129,17 @@ impl Notice {
         (words(language).title)(self.alert.kind)
     }
 
-    fn text(&self, place: &Place, words: &Words, now: OffsetDateTime, dropped: u32) -> Text {
+    fn text(&self, place: &Place, language: Language, now: OffsetDateTime, dropped: u32) -> Text {
+        let words = words(language);
         let kind = self.alert.kind;
         let reminder = if self.alert.edge == Edge::Reminder { words.reminder } else { "" };
         let mut lines = place_lines(place, words);
         lines.push(format!("⏳ {}", lasts(self.not_after, now, words)));
-        if let Some((class, error)) = self.class.zip(self.error.as_deref()) {
-            lines.push(format!("❗ {}", (words.reason)(class, error)));
+        if let Some((class, error)) = self.class.zip(self.error.as_ref()) {
+            lines.push(format!("❗ {}", (words.reason)(class, error.in_language(language))));
         }
-        lines.extend(self.detail.as_deref().map(|detail| format!("🔎 {}", (words.detail)(detail))));
+        let detail = self.detail.as_ref().map(|detail| detail.in_language(language));
+        lines.extend(detail.map(|detail| format!("🔎 {}", (words.detail)(detail))));
         let next_try = self.next_try.filter(|next| *next > now).map(moment);
         let doing = Doing {
             kind,
@@ -280,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::policy::alert::Alert;
+    use crate::policy::sentence::Sentence;
 
     const NOW: OffsetDateTime = datetime!(2026-01-05 08:00 UTC);
     const LANGUAGES: [Language; 2] = [Language::Chinese, Language::English];
@@ -296,10 +299,10 @@ mod tests {
         Notice {
             not_after: Some(NOW + Duration::from_secs(50 * 3600)),
             failures: 7,
-            error: Some("a <b> & that".to_owned()),
+            error: Some(Sentence::quoted("a <b> & that")),
             class: Some(Class::Network),
             next_try: Some(NOW + Duration::from_secs(3600)),
-            detail: Some("nginx, pid 42".to_owned()),
+            detail: Some(Sentence::quoted("nginx, pid 42")),
             ..Notice::bare(Alert { kind, edge: Edge::News }, NOW)
         }
     }

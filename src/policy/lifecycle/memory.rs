@@ -14,6 +14,7 @@ use crate::policy::alert;
 use crate::policy::failure::{Approach, Class};
 use crate::policy::renewal_info::RenewalInfo;
 use crate::policy::schedule::Jitter;
+use crate::policy::sentence::Sentence;
 
 /// What is written down: everything but the certificate, which is its own witness; of that only which one it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct Memory {
     /// Fingerprint of the certificate that was held.
     held: Option<String>,
     failures: u32,
-    last_error: Option<String>,
+    last_error: Option<Sentence>,
     last_error_class: Option<Class>,
     approach: Approach,
     in_hand: Option<InHand>,
@@ -147,7 +148,7 @@ impl Lifecycle {
             asking: self.terms.asking.clone(),
             held: self.held.as_ref().map(|held| held.fingerprint.clone()),
             failures: self.failures,
-            last_error: self.last_error().map(ToOwned::to_owned),
+            last_error: self.last_error().cloned(),
             last_error_class: self.last_error_class(),
             approach: self.approach,
             in_hand: self.in_hand.clone(),

@@ -10,6 +10,7 @@ use super::*;
 use crate::policy::alert::Kind;
 use crate::policy::renewal_info::{Advice, Window};
 use crate::policy::schedule::Life;
+use crate::policy::sentence::Sentence;
 
 const DOCUMENT: &str = include_str!("../../../docs/lifecycle.md");
 const NOW: OffsetDateTime = datetime!(2026-03-01 00:00 UTC);
@@ -117,7 +118,7 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
     }
     if conditions.contains(&"in vain") {
         let class = Class::Validation;
-        let failed = Failure { class, sentence: String::new(), disposition: Disposition::Validation };
+        let failed = Failure { class, sentence: Sentence::default(), disposition: Disposition::Validation };
         lifecycle.ways.failed(Ports::OnlyTls, &failed);
     }
     lifecycle.alerts.see(NOW, lifecycle.situation(NOW));
@@ -132,8 +133,9 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
     if conditions.contains(&"budget spent") {
         (0..5).for_each(|_| lifecycle.budget.spend(NOW));
     }
-    let failure =
-        |disposition| Event::Failed(Failure { class: Class::Ca, sentence: "no".to_owned(), disposition });
+    let failure = |disposition| {
+        Event::Failed(Failure { class: Class::Ca, sentence: Sentence::quoted("no"), disposition })
+    };
     let event = match event {
         "tick" => Event::Tick,
         "port taken" => Event::Ports(Ports::Taken),
@@ -290,7 +292,7 @@ fn failures_are_counted_until_a_success_and_over_a_restart() {
     lifecycle.handle(NOW, failed.clone(), Jitter::NONE);
     lifecycle.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
     lifecycle.handle(NOW + HOUR, failed, Jitter::NONE);
-    assert_eq!((lifecycle.failures(), lifecycle.last_error()), (2, Some("no")));
+    assert_eq!((lifecycle.failures(), lifecycle.last_error()), (2, Some(&Sentence::quoted("no"))));
 
     let memory = lifecycle.memory();
     let again = |terms| {
@@ -563,7 +565,7 @@ fn a_leaf_of_the_local_ca_stands_in_for_what_has_expired() {
 fn a_limit_beyond_expiry_is_told_and_an_ordinary_pause_is_not() {
     let told = |disposition| {
         let (mut lifecycle, _) = situation(Health::Valid, "renewing", "failed");
-        let failure = Failure { class: Class::RateLimit, sentence: "no".to_owned(), disposition };
+        let failure = Failure { class: Class::RateLimit, sentence: Sentence::quoted("no"), disposition };
         let actions = lifecycle.handle(NOW, Event::Failed(failure), Jitter::NONE);
         actions
             .into_iter()

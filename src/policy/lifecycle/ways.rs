@@ -198,11 +198,12 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::policy::sentence::Sentence;
 
     const NOW: OffsetDateTime = datetime!(2026-03-01 00:00 UTC);
 
     fn failure(class: Class, disposition: Disposition) -> Failure {
-        Failure { class, sentence: String::new(), disposition }
+        Failure { class, sentence: Sentence::default(), disposition }
     }
 
     fn doors(ours: &[&str], taken: &[&str], shared: &[&str]) -> Doors {

@@ -34,6 +34,21 @@ async fn an_alert_arrives_in_every_chat_with_what_happened_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn in_chinese_it_says_who_has_the_port_in_chinese() {
+    let telegram = Telegram::start().await;
+    let (_held, port) = squatter();
+    let settings = telling(telegram.address, &[ALICE]).set("telegram", "language", "zh-CN");
+    let _door = Doorman::start_waiting(&with_a_taken_port(settings, port)).await;
+    let text = telegram.hears(ALICE, 1, SOON).await.remove(0);
+    let detail = text.split("\n🔎 具体情况：").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(detail.starts_with(&format!("127.0.0.1:{port}：")), "{detail}");
+    assert!(
+        detail.contains(&format!("（pid {}，", std::process::id())) && detail.contains("用户 "),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
 async fn what_could_not_be_sent_waits_on_the_disk_and_comes_in_order() {
     let telegram = Telegram::start().await;
     let address = telegram.address;

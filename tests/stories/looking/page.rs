@@ -41,7 +41,7 @@ async fn the_page_is_whole_in_a_browser_in_both_languages_light_and_dark_on_a_ph
     }
 
     let pictures = tempfile::TempDir::new().unwrap();
-    let views = looked(&format!("http://{}/", door.admin), pictures.path()).await;
+    let views = looked(&format!("http://{}/", door.admin), pictures.path(), &[]).await;
 
     assert_eq!(views.len(), 8);
     for view in &views {
@@ -108,6 +108,31 @@ async fn the_facts_are_there_without_a_script_and_in_the_language_that_is_asked_
 }
 
 #[tokio::test]
+async fn what_went_wrong_is_said_in_the_language_of_the_page_and_in_english_to_programs() {
+    let panel = Upstream::panel().await;
+    let (http, nobody) = (free_port(), free_port());
+    let settings = Settings::panel(panel.url())
+        .set("http", "listen", vec![format!("127.0.0.1:{http}")])
+        .set("ip_cert", "ip", "127.0.0.1")
+        .set("ip_cert", "directory", format!("https://127.0.0.1:{nobody}/dir"));
+    let door = Doorman::start(&settings).await;
+
+    let status = door.until("a failure", ISSUE, |status| status["failures"] == 1).await;
+
+    let english = format!("the CA cannot be used now: 127.0.0.1:{nobody} cannot be reached: ");
+    assert!(status["last_error"].as_str().unwrap().starts_with(&english), "{status:#}");
+    assert!(status["history"][0]["error"].as_str().unwrap().starts_with(&english), "{status:#}");
+    let chinese = format!("现在无法使用 CA：无法连接 127.0.0.1:{nobody}：");
+    let page = door.admin("GET", "/?lang=zh-CN").await;
+    assert_eq!(page.text().matches(&chinese).count(), 2, "why, and in the history: {}", page.text());
+    for english in ["cannot", "does this machine", "held by"] {
+        assert!(!page.text().contains(english), "{english}: {}", page.text());
+    }
+    let page = door.admin("GET", "/?lang=en").await;
+    assert_eq!(page.text().matches(&english).count(), 2, "{}", page.text());
+}
+
+#[tokio::test]
 async fn the_renewals_of_the_past_survive_a_restart_and_failures_of_a_kind_are_one_line() {
     let panel = Upstream::panel().await;
     let http = free_port();
@@ -148,16 +173,17 @@ async fn the_renewals_of_the_past_survive_a_restart_and_failures_of_a_kind_are_o
     assert_eq!(told(&after)[told(&after).len() - 2..], before);
 }
 
-/// What a browser saw, view by view.
-async fn looked(url: &str, pictures: &Path) -> Vec<Value> {
-    let mut browser = Process::start("admin_page.mjs", peer::script("admin_page.mjs").arg(url).arg(pictures));
+/// What a browser saw, view by view; all eight where none is named.
+pub(super) async fn looked(url: &str, pictures: &Path, views: &[&str]) -> Vec<Value> {
+    let mut script = peer::script("admin_page.mjs");
+    let mut browser = Process::start("admin_page.mjs", script.arg(url).arg(pictures).args(views));
     assert!(browser.ended(LOOK).await.success(), "{:#?}", browser.log());
     let lines = browser.log();
     lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// Nothing is refused, fetched from elsewhere, cut off, or hard to read.
-fn sound(view: &Value, own: &str) {
+pub(super) fn sound(view: &Value, own: &str) {
     let name = format!("{} {} {}", view["language"], view["scheme"], view["device"]);
     assert_eq!(view["lang"], view["language"], "{name}");
     assert_eq!(view["violations"], serde_json::json!([]), "{name}");

@@ -4,40 +4,46 @@ use super::super::wire::WireError;
 use super::IssueError;
 use crate::control::chain::Chain;
 use crate::control::pair::PairError;
+use crate::control::zh_cn::InWords;
 use crate::policy::failure::{Challenge, Class, Disposition, Failure, Kind};
+use crate::policy::sentence::Sentence;
 
 impl IssueError {
     /// As the lifecycle is told.
     pub(crate) fn failure(&self) -> Failure {
         Failure {
             class: self.class(),
-            sentence: match self.advice() {
-                Some(advice) => format!("{}; {advice}", self.said()),
-                None => self.said(),
-            },
+            sentence: Sentence::new(self.said(), self.chinese()).and(&self.advice().unwrap_or_default()),
             disposition: self.disposition(),
         }
     }
 
-    fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Validation { kind: Kind::Connection | Kind::Tls, way: Challenge::TlsAlpn01, .. } => {
-                Some("is :443 open in the provider's firewall, and does it lead to this machine?")
-            }
-            Self::Problem { kind, .. } | Self::Validation { kind, .. } => kind.advice(),
-            Self::Rehearsal(error) => error.advice(),
-            Self::Clock { .. } => Some("set it, e.g. by `timedatectl set-ntp true`"),
-            Self::Wire(error) if error.is_about_time() => {
-                Some("is this machine's clock right? `timedatectl set-ntp true` sets it")
-            }
-            Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. }) => {
-                Some("does this machine reach the CA? look at its DNS, its routes and its firewall")
-            }
-            Self::Wire(WireError::Status { .. }) => {
-                Some("the CA has trouble of its own; its status page may say more")
-            }
+    fn advice(&self) -> Option<Sentence> {
+        let (english, chinese) = match self {
+            Self::Validation { kind: Kind::Connection | Kind::Tls, way: Challenge::TlsAlpn01, .. } => (
+                "is :443 open in the provider's firewall, and does it lead to this machine?",
+                "服务商的防火墙是否放行了 :443，它是否指向本机？",
+            ),
+            Self::Problem { kind, .. } | Self::Validation { kind, .. } => return kind.advice(),
+            Self::Rehearsal(error) => return error.advice(),
+            Self::Clock { .. } => (
+                "set it, e.g. by `timedatectl set-ntp true`",
+                "请校准时钟，例如运行 timedatectl set-ntp true",
+            ),
+            Self::Wire(error) if error.is_about_time() => (
+                "is this machine's clock right? `timedatectl set-ntp true` sets it",
+                "本机时钟是否正确？timedatectl set-ntp true 可以校准",
+            ),
+            Self::Wire(WireError::Unreachable { .. } | WireError::TimedOut { .. }) => (
+                "does this machine reach the CA? look at its DNS, its routes and its firewall",
+                "本机能否连接 CA？请检查 DNS、路由和防火墙",
+            ),
+            Self::Wire(WireError::Status { .. }) => (
+                "the CA has trouble of its own; its status page may say more",
+                "CA 自身出现故障，它的状态页可能有说明",
+            ),
             Self::SelfCheck { .. } | Self::TlsCheck { .. } => {
-                Some("the CA was not told, so this costs none of its limits")
+                ("the CA was not told, so this costs none of its limits", "尚未通知 CA，因此不消耗它的限额")
             }
             Self::Roots(_)
             | Self::EabKey
@@ -52,8 +58,9 @@ impl IssueError {
             | Self::TooEarly { .. }
             | Self::Lost { .. }
             | Self::Request(_)
-            | Self::Store(_) => None,
-        }
+            | Self::Store(_) => return None,
+        };
+        Some(Sentence::new(english, chinese))
     }
 
     fn said(&self) -> String {

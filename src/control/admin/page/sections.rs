@@ -7,16 +7,15 @@ use super::markup::Html;
 use super::timeline::far;
 use super::words::{Prospects, Words};
 use crate::config::Language;
-use crate::control::admin::status::Status;
+use crate::control::admin::status::{Renewed, Status};
 use crate::control::board::Outcome;
-use crate::control::history::Past;
 use crate::policy::alert::{Alert, Edge, Notice};
 use crate::shared::listeners::State;
 
 /// Renewals that are shown at once; the others can be unfolded.
 const RECENT: usize = 6;
 
-pub(super) fn state(html: &mut Html, words: &Words, status: &Status) {
+pub(super) fn state(html: &mut Html, words: &Words, language: Language, status: &Status) {
     let word = (words.state)(status.state);
     let meaning = (words.meaning)(status.state, &prospects(words, status));
     html.raw("<section class=\"state ").text(status.state.as_str()).raw("\"><h1>").text(word);
@@ -31,10 +30,11 @@ pub(super) fn state(html: &mut Html, words: &Words, status: &Status) {
         fact(html, words, words.next_try, status.next_renewal_at, status.now);
     }
     html.raw("</dl>");
-    let others = status.troubles.iter().map(|trouble| &trouble.detail);
+    let others = status.troubles.iter().map(|trouble| &trouble.detail_words);
     let mut said = None;
-    for error in status.last_error.iter().chain(others) {
+    for error in status.last_error_words.iter().chain(others) {
         if said.replace(error) != Some(error) {
+            let error = error.in_language(language);
             html.raw("<p class=\"why\"><b>").text(words.why).raw("</b> ").text(error).raw("</p>");
         }
     }
@@ -83,7 +83,7 @@ pub(super) fn alerts(html: &mut Html, words: &Words, language: Language, status:
     html.raw("</ul></section>");
 }
 
-pub(super) fn renewals(html: &mut Html, words: &Words, status: &Status) {
+pub(super) fn renewals(html: &mut Html, words: &Words, language: Language, status: &Status) {
     if status.life.is_none() && status.history.is_empty() {
         return;
     }
@@ -92,19 +92,19 @@ pub(super) fn renewals(html: &mut Html, words: &Words, status: &Status) {
         html.raw("<p class=\"soft\">").text(words.no_renewals).raw("</p>");
     } else {
         let (recent, older) = status.history.split_at(RECENT.min(status.history.len()));
-        pasts(html, words, recent, status.now);
+        pasts(html, words, language, (recent, status.now));
         if !older.is_empty() {
             html.raw("<details id=\"older\"><summary>").text(words.older).raw("</summary>");
-            pasts(html, words, older, status.now);
+            pasts(html, words, language, (older, status.now));
             html.raw("</details>");
         }
     }
     html.raw("</section>");
 }
 
-fn pasts(html: &mut Html, words: &Words, pasts: &[Past], now: OffsetDateTime) {
+fn pasts(html: &mut Html, words: &Words, language: Language, (pasts, now): (&[Renewed], OffsetDateTime)) {
     table(html, &[words.when, words.outcome, words.detail]);
-    for past in pasts {
+    for Renewed { past, .. } in pasts {
         html.raw("<tr><td>").time(past.ended_at).raw("<span class=\"soft\">");
         html.text(&far(words, past.ended_at, now)).raw("</span></td><td>");
         match past.outcome {
@@ -120,7 +120,7 @@ fn pasts(html: &mut Html, words: &Words, pasts: &[Past], now: OffsetDateTime) {
             html.text((words.class)(class));
         }
         if let Some(error) = &past.error {
-            html.raw("<span class=\"soft\">").text(error).raw("</span>");
+            html.raw("<span class=\"soft\">").text(error.in_language(language)).raw("</span>");
         }
         if let Some(until) = past.not_after {
             html.text(words.new_until).raw(" ").time(until);
@@ -174,7 +174,7 @@ pub(super) fn inbounds(
     html.raw("</tbody></table></section>");
 }
 
-pub(super) fn listeners(html: &mut Html, words: &Words, status: &Status) {
+pub(super) fn listeners(html: &mut Html, words: &Words, language: Language, status: &Status) {
     html.raw("<section><h2>").text(words.listeners).raw("</h2><table><tbody>");
     for listener in &status.listeners {
         html.raw("<tr><td>").text(&listener.address.to_string()).raw("</td><td>");
@@ -184,12 +184,14 @@ pub(super) fn listeners(html: &mut Html, words: &Words, status: &Status) {
             State::Waiting => html.raw("<span class=\"waiting\">").text(words.waiting).raw("</span>"),
         };
         match (&listener.holder, &listener.detail) {
-            (Some(holder), _) => aside(html, words.held_by, &holder.to_string()),
+            (Some(holder), _) => {
+                aside(html, words.held_by, holder.in_words().in_language(language));
+            }
             (None, Some(detail)) => aside(html, "", detail),
             (None, None) => {}
         }
         if let Some(joined) = &listener.joined {
-            aside(html, words.joined_by, &joined.to_string());
+            aside(html, words.joined_by, joined.in_words().in_language(language));
         }
         html.raw("</td></tr>");
     }

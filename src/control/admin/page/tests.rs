@@ -5,13 +5,14 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use super::*;
-use crate::control::admin::status::{Life, OpenAlert};
+use crate::control::admin::status::{Life, OpenAlert, Renewed};
 use crate::control::board::Outcome;
 use crate::control::history::Past;
 use crate::policy::alert::Kind;
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::Word;
 use crate::policy::occupant::Occupant;
+use crate::policy::sentence::Sentence;
 use crate::shared::listeners::{self, Listener, State};
 
 const NOW: OffsetDateTime = datetime!(2026-01-02 00:00 UTC);
@@ -27,6 +28,7 @@ fn status() -> Status {
         next_renewal_at: Some(NOW + Duration::minutes(200)),
         failures: 1,
         last_error: Some(HOSTILE.to_owned()),
+        last_error_words: Some(Sentence::new(HOSTILE, format!("汉{HOSTILE}"))),
         last_error_class: None,
         local_ca_sha256: None,
         listeners: vec![Listener {
@@ -57,15 +59,15 @@ fn status() -> Status {
             expires_at: NOW + Duration::hours(80),
         }),
         open_alerts: vec![OpenAlert { alert: Kind::RenewalFailing, severity: "warning", told_at: NOW }],
-        history: vec![Past {
+        history: vec![Renewed::of(&Past {
             began_at: NOW,
             ended_at: NOW,
             outcome: Outcome::Failed,
             tries: 7,
             class: Some(Class::Network),
-            error: Some(HOSTILE.to_owned()),
+            error: Some(Sentence::new(HOSTILE, "不通")),
             not_after: None,
-        }],
+        })],
         troubles: Vec::new(),
         alerts: crate::control::admin::status::Alerts { pending: 0, channels: Vec::new() },
         renewals: 0,
@@ -115,8 +117,15 @@ fn it_speaks_the_language_that_it_says() {
         assert!(english.contains(part), "{part}");
     }
     let chinese = shown(Language::Chinese);
-    for part in ["<html lang=\"zh-CN\">", ">续期失败</h1>", "3 小时 20 分钟后", "共 7 次", "证书续期连续失败"]
-    {
+    for part in [
+        "<html lang=\"zh-CN\">",
+        ">续期失败</h1>",
+        "3 小时 20 分钟后",
+        "共 7 次",
+        "证书续期连续失败",
+        ">不通<",
+        "</b> 汉&lt;",
+    ] {
         assert!(chinese.contains(part), "{part}");
     }
     let main = |page: &str| page.split("<main>").nth(1).unwrap().split("</main>").next().unwrap().to_owned();

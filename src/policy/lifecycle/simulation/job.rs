@@ -10,6 +10,7 @@ use super::{DAY, HOUR, MINUTE};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{Activity, Event, Fate, Insistence};
 use crate::policy::schedule::{CLOCK_TOLERANCE, ORDER_LIFE};
+use crate::policy::sentence::Sentence;
 
 #[derive(Clone, Copy)]
 pub(super) struct Job {
@@ -72,7 +73,7 @@ impl World {
                 Outcome::Failed(class, disposition) => {
                     self.job = None;
                     self.note(&format!("failed: {class:?} {disposition:?}"));
-                    let sentence = sentence(class).to_owned();
+                    let sentence = sentence(class);
                     self.happens(Event::Failed(Failure { class, sentence, disposition }));
                 }
             }
@@ -222,9 +223,12 @@ impl World {
 }
 
 /// As a real failure of this class might read.
-fn sentence(class: Class) -> &'static str {
+fn sentence(class: Class) -> Sentence {
     match class {
-        Class::Network => "https://ca.example/directory could not be reached: connection refused",
+        Class::Network => Sentence::new(
+            "https://ca.example/directory could not be reached: connection refused",
+            "无法连接 https://ca.example/directory：connection refused",
+        ),
         Class::Ca
         | Class::RateLimit
         | Class::Validation
@@ -232,6 +236,6 @@ fn sentence(class: Class) -> &'static str {
         | Class::Clock
         | Class::Store
         | Class::Installation
-        | Class::Fault => "misfortune",
+        | Class::Fault => Sentence::quoted("misfortune"),
     }
 }
