@@ -1,5 +1,5 @@
-// Looks at the admin page in a headless Chromium: node admin_page.mjs URL FOLDER
-// In each language, light and dark, on a phone and on a desk. Prints a line of JSON for each view, with all that it saw,
+// Looks at the admin page in a headless Chromium: node admin_page.mjs URL FOLDER [LANGUAGE/SCHEME/DEVICE...]
+// In each language, light and dark, on a phone and on a desk, unless the views are named. Prints a line of JSON for each view, with all that it saw,
 // and leaves a picture of it in FOLDER. What it saw is judged by whoever started it.
 
 import { writeFileSync } from "node:fs";
@@ -10,7 +10,9 @@ import { withChromium } from "./chromium.mjs";
 const PATIENCE = 60_000; // ms for one view on a machine that has much else to do
 const WIDTHS = { phone: 360, desk: 1100 };
 
-const [url, folder] = process.argv.slice(2);
+const [url, folder, ...named] = process.argv.slice(2);
+const everyView = ["zh-CN", "en"].flatMap((language) =>
+  ["light", "dark"].flatMap((scheme) => ["phone", "desk"].map((device) => `${language}/${scheme}/${device}`)));
 
 /** Runs in the page: what is on it, and whether it can be read. */
 function examine() {
@@ -105,10 +107,6 @@ async function view({ call, events }, language, scheme, device) {
 }
 
 await withChromium(undefined, async (chromium) => {
-  for (const language of ["zh-CN", "en"]) {
-    for (const scheme of ["light", "dark"]) {
-      for (const device of ["phone", "desk"]) console.log(JSON.stringify(await view(chromium, language, scheme, device)));
-    }
-  }
+  for (const name of named.length ? named : everyView) console.log(JSON.stringify(await view(chromium, ...name.split("/"))));
 });
 process.exit(0);

@@ -180,6 +180,11 @@ impl Doorman {
         self.store.join(name)
     }
 
+    /// Its admin interface.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.home.path().join("admin.sock")
+    }
+
     /// Its configuration file.
     pub fn settings_file(&self) -> PathBuf {
         self.home.path().join("doorman.toml")

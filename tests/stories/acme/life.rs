@@ -18,13 +18,13 @@ use crate::support::{free_port, tls, until};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The clock of one process, ahead of the real one; only the time of day, timers run as ever.
-pub(super) struct Clock {
+pub(crate) struct Clock {
     files: TempDir,
     ahead: Cell<Duration>,
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = Self { files: TempDir::new().unwrap(), ahead: Cell::default() };
         clock.set(Duration::ZERO);
         clock
@@ -39,7 +39,7 @@ impl Clock {
     }
 
     /// By one rename, so that nobody reads half of it.
-    pub(super) fn set(&self, ahead: Duration) {
+    pub(crate) fn set(&self, ahead: Duration) {
         let next = self.files.path().join("next");
         std::fs::write(&next, format!("+{}", ahead.as_secs())).unwrap();
         std::fs::rename(next, self.file()).unwrap();
@@ -47,7 +47,7 @@ impl Clock {
     }
 
     /// The words that start a program under it.
-    pub(super) fn launcher(&self) -> Vec<String> {
+    pub(crate) fn launcher(&self) -> Vec<String> {
         let library = Path::new("/usr/lib")
             .join(format!("{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH));
         assert!(library.exists(), "libfaketime is missing: tests/run installs it");

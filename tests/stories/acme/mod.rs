@@ -2,7 +2,7 @@
 
 mod faults;
 mod issuing;
-mod life;
+pub(crate) mod life;
 mod limits;
 mod rehearsal;
 mod restarts;

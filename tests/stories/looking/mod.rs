@@ -4,6 +4,7 @@ mod guard;
 mod logs;
 mod metrics;
 mod page;
+mod states;
 
 use std::net::SocketAddr;
 use std::time::Duration;
