@@ -41,9 +41,8 @@ pub struct Origin<'a> {
 #[must_use]
 pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
     if let Some(host) = origin.host
-        && incoming.get(header::HOST) == Some(host)
-        && !incoming.keys().any(is_claim_about_client)
         && !origin.websocket
+        && is_for(&incoming, host)
         && HopByHop::of(&incoming).drop_from(&mut incoming)
     {
         incoming.reserve(WHO_ASKS);
@@ -276,6 +275,19 @@ fn is_claim_about_client(name: &HeaderName) -> bool {
         name.as_str(),
         "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip"
     )
+}
+
+/// Whether `Host` is this one and no other, and nothing is claimed about the client.
+fn is_for(incoming: &HeaderMap, host: &HeaderValue) -> bool {
+    let mut hosts = 0;
+    let plain = incoming.iter().all(|(name, value)| {
+        if name == header::HOST {
+            hosts += 1;
+            return value == host;
+        }
+        !is_claim_about_client(name)
+    });
+    plain && hosts == 1
 }
 
 fn asks_for_trailers(headers: &HeaderMap) -> bool {

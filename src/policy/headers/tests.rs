@@ -20,6 +20,17 @@ fn shown(headers: &HeaderMap) -> Vec<String> {
 }
 
 #[test]
+fn of_several_hosts_only_the_one_that_was_asked_for_goes_on() {
+    let host = HeaderValue::from_static("a");
+    for hosts in [&["a", "a"][..], &["a", "b"], &["b", "a"], &[]] {
+        let incoming: Vec<_> = hosts.iter().map(|host| ("host", *host)).chain([("accept", "x")]).collect();
+        let outgoing = request(fields(&incoming), Origin { host: Some(&host), ..ORIGIN });
+        let told: Vec<_> = outgoing.get_all(header::HOST).iter().collect();
+        assert_eq!(told, [&host], "{hosts:?}");
+    }
+}
+
+#[test]
 fn order_and_duplicates_are_kept_and_the_client_is_named() {
     let host = HeaderValue::from_static("panel.example:80");
     let incoming =
