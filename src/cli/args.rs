@@ -10,27 +10,41 @@ use crate::config::{self, Admin};
 
 /// Owns port 80 in front of a proxy panel and keeps its short-lived IP certificate fresh.
 #[derive(Debug, Parser)]
-#[command(name = "doorman", version, max_term_width = 100)]
+#[command(
+    name = "doorman",
+    version,
+    max_term_width = 100,
+    after_help = "Without --config, /etc/doorman/doorman.toml is read if it exists. `doorman man` prints the manual page."
+)]
 pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
+const RUN_HELP: &str = "\
+Without a configuration --panel is enough, and with --ip it keeps a certificate. RUST_LOG says how much is logged, e.g. \
+RUST_LOG=debug. SIGTERM ends it cleanly.";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run the daemon
+    /// Run the daemon; what is given here overrules the configuration
+    #[command(after_help = RUN_HELP)]
     Run(Run),
     /// Show it all on loopback: a sample panel, the door, certificates that live two minutes
     Demo(Demo),
-    /// List every problem of the configuration
+    /// List every problem of the configuration, and what to write instead
+    #[command(after_help = "Returns 0 if it can be run, and 78 if not.")]
     Check(File),
     /// Show what the running daemon says
     Status(Status),
     /// Renew the certificate now, and show each step
     Renew(Renew),
-    /// Examine the machine: who has the ports, whether panel, CA and store are well, and what to do
+    /// Examine the machine: ports, panel, CA, clock, store, Xray, Telegram, and what to do about each
+    #[command(
+        after_help = "Returns 0 if all is well, 1 if something should be looked at, and 2 if something is broken."
+    )]
     Doctor(Doctor),
     /// Try out how alerts arrive
     Alert {
@@ -111,7 +125,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "ADDR")]
     pub(super) admin: Option<String>,
     /// How to write the log
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log: LogFormat,
 }
 

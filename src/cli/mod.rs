@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod log;
+mod man;
 mod renew;
 mod run;
 mod status;
@@ -59,9 +60,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "doorman", &mut out);
             Ok(())
         }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(|error| cannot_print(&error))
-        }
+        Command::Man => man::write(Cli::command(), &mut out).map_err(|error| cannot_print(&error)),
     };
     done.map(|()| Exit::Ok)
 }

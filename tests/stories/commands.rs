@@ -99,7 +99,7 @@ async fn the_manual_is_a_page_that_man_can_show() {
         Command::new("man").args(["--warnings", "-l", "-"]).env("MANPAGER", "cat"),
         &output.stdout,
     );
-    for command in ["run", "demo", "check", "status", "renew", "completions"] {
+    for command in ["run", "demo", "check", "status", "renew", "doctor", "alert test", "completions", "man"] {
         assert!(shown.contains(command), "{command} is not in the manual:\n{shown}");
     }
 }
