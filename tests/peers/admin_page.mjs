@@ -41,6 +41,15 @@ function examine() {
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < contrast) [contrast, weakest] = [ratio, words[0].data.trim()];
   }
+  const broken = [];
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const word = texts.currentNode.data.trim();
+    const range = document.createRange();
+    range.selectNodeContents(texts.currentNode);
+    const hidden = texts.currentNode.parentElement.closest("thead")?.offsetWidth <= 1; // on a phone, for readers of screens
+    if (!hidden && /^[!-~]{1,24}$/.test(word) && range.getClientRects().length > 1) broken.push(word);
+  }
   const root = document.documentElement;
   const state = document.querySelector("h1");
   return {
@@ -50,6 +59,7 @@ function examine() {
     state: { word: state.innerText, colour: getComputedStyle(state).color },
     background: getComputedStyle(document.body).backgroundColor,
     overflow: root.scrollWidth - root.clientWidth,
+    broken,
     contrast,
     weakest,
     unnamed: document.querySelectorAll("svg:not([role=img][aria-label]), section:not(:has(h1, h2)), html:not([lang])").length,

@@ -192,6 +192,7 @@ pub(super) fn sound(view: &Value, own: &str) {
     assert!(asked.len() >= 2, "the page has looked again: {name} {asked:?}");
     assert!(asked.iter().all(|url| url == own || url == "data:,"), "{name} {asked:?}");
     assert_eq!(view["overflow"], 0, "{name}");
+    assert_eq!(view["broken"], serde_json::json!([]), "{name}: short words that are cut");
     assert_eq!(view["unnamed"], 0, "{name}");
     assert!(
         view["contrast"].as_f64().unwrap() >= CONTRAST,

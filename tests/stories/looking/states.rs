@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::page::{looked, sound};
 use crate::acme::life::Clock;
+use crate::support::client::get;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::free_port;
@@ -38,6 +39,9 @@ async fn the_page_is_whole_while_the_certificate_fails_gets_critical_and_expires
         .through(&proxy);
     let door = Doorman::start_by(&launcher, &settings).await;
     door.reaches("valid", ORDER).await;
+    for _ in 0..40 {
+        get(([127, 0, 0, 1], port).into(), "/").await;
+    }
     let page = Bridge::to(door.admin_socket()).await;
     let pictures = TempDir::new().unwrap();
 
@@ -53,7 +57,11 @@ async fn the_page_is_whole_while_the_certificate_fails_gets_critical_and_expires
             status["state"] == state && status["renewal"]["outcome"] == "failed"
         })
         .await;
-        page.shows(pictures.path(), state, (&chinese, &english)).await;
+        let views = page.shows(pictures.path(), state, (&chinese, &english)).await;
+        for view in views {
+            let words = view["words"].as_str().unwrap();
+            assert!(!words.contains("29 "), "the days of what stands in are no good news: {words}");
+        }
     }
 }
 
@@ -112,7 +120,7 @@ impl Bridge {
     }
 
     /// Both views are sound, and say this in their languages.
-    async fn shows(&self, pictures: &Path, name: &str, (chinese, english): (&[&str], &[&str])) {
+    async fn shows(&self, pictures: &Path, name: &str, (chinese, english): (&[&str], &[&str])) -> Vec<Value> {
         let pictures = pictures.join(name);
         std::fs::create_dir(&pictures).unwrap();
         let url = format!("http://{}/", self.address);
@@ -126,6 +134,7 @@ impl Bridge {
                 assert!(words.contains(part), "{part} is not in\n{words}");
             }
         }
+        views
     }
 }
 

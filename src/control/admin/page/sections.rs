@@ -24,7 +24,10 @@ pub(super) fn state(html: &mut Html, words: &Words, language: Language, status: 
         let addresses: Vec<_> = facts.identifiers.iter().map(ToString::to_string).collect();
         html.raw("<div><dt>").text(words.address).raw("</dt><dd>").text(&addresses.join(", "));
         html.raw("</dd></div>");
-        fact(html, words, words.good_until, Some(facts.not_after), status.now);
+        // Of what a leaf of the local CA stands in for, not of that leaf.
+        let replaced = status.life.filter(|_| facts.self_signed);
+        let end = replaced.map_or(facts.not_after, |life| life.expires_at);
+        fact(html, words, words.good_until, Some(end), status.now);
     }
     if status.life.is_some() || status.next_renewal_at.is_some() {
         fact(html, words, words.next_try, status.next_renewal_at, status.now);
@@ -175,7 +178,7 @@ pub(super) fn inbounds(
 }
 
 pub(super) fn listeners(html: &mut Html, words: &Words, language: Language, status: &Status) {
-    html.raw("<section><h2>").text(words.listeners).raw("</h2><table><tbody>");
+    html.raw("<section><h2>").text(words.listeners).raw("</h2><table class=\"ports\"><tbody>");
     for listener in &status.listeners {
         html.raw("<tr><td>").text(&listener.address.to_string()).raw("</td><td>");
         html.text((words.listener)(listener.kind)).raw("</td><td>");
