@@ -37,7 +37,7 @@ pub(crate) struct Notes {
     /// What Xray's inbounds present.
     pub(crate) xray: Vec<xray::Entry>,
     /// What is to be said of Xray as a whole.
-    pub(crate) xray_note: Option<String>,
+    pub(crate) xray_note: Option<Sentence>,
     /// What is wrong besides the renewal, each until it is mended.
     pub(crate) troubles: BTreeMap<Trouble, Sentence>,
     /// How each channel for alerts does, in the order of the configuration.

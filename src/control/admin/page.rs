@@ -65,7 +65,8 @@ pub(super) fn html(scene: &Scene<'_>, language: Language) -> String {
     }
     traffic(&mut page, words, scene);
     sections::renewals(&mut page, words, language, status);
-    sections::inbounds(&mut page, words, language, (&inbounds, status.xray_note.as_deref()));
+    let note = status.xray_note_words.as_ref().map(|note| note.in_language(language));
+    sections::inbounds(&mut page, words, (&inbounds, note));
     sections::listeners(&mut page, words, language, status);
     sections::certificate(&mut page, words, status);
     page.raw("</main>");

@@ -39,6 +39,7 @@ pub(super) struct Status {
     pub(super) listeners: Vec<Listener>,
     pub(super) xray: Vec<Entry>,
     pub(super) xray_note: Option<String>,
+    pub(super) xray_note_words: Option<Sentence>,
     pub(super) renewal: Option<Renewal>,
     pub(super) life: Option<Life>,
     pub(super) open_alerts: Vec<OpenAlert>,
@@ -130,7 +131,8 @@ impl Status {
             last_error_words: last_error,
             local_ca_sha256: notes.local_ca_sha256.clone(),
             xray: entries(notes),
-            xray_note: notes.xray_note.clone(),
+            xray_note: notes.xray_note.as_ref().map(ToString::to_string),
+            xray_note_words: notes.xray_note.clone(),
             renewal: notes.renewal.clone(),
             life: notes.lifecycle.as_ref().and_then(Lifecycle::milestones).map(Life::of),
             open_alerts: notes.lifecycle.as_ref().map(OpenAlert::all).unwrap_or_default(),
@@ -213,7 +215,9 @@ fn entries(notes: &Notes) -> Vec<Entry> {
     let mut entries = notes.xray.clone();
     for entry in entries.iter_mut().filter(|entry| Some(entry.compared_with.as_str()) != newest) {
         entry.serves = Serves::Unknown;
-        "there is a new certificate; it is about to be looked at".clone_into(&mut entry.detail);
+        entry.detail_words =
+            Sentence::new("there is a new certificate; it is about to be looked at", "有了新证书，即将查看");
+        entry.detail = entry.detail_words.to_string();
     }
     entries
 }

@@ -202,7 +202,10 @@ mod tests {
     fn what_to_do_now_stands_behind_what_to_change() {
         let mut stuck = entry("stale", false, &json!({"en": "move it", "zh-CN": "移动"}));
         stuck["advice"] = json!({"en": "save it", "zh-CN": "保存"});
-        assert_eq!(inbound(&stuck).remedy.as_ref().map(Sentence::english), Some("move it. 移动; save it. 保存"));
+        assert_eq!(
+            inbound(&stuck).remedy.as_ref().map(Sentence::english),
+            Some("move it. 移动; save it. 保存")
+        );
         stuck["audit"]["remedy"] = Value::Null;
         assert_eq!(inbound(&stuck).remedy.as_ref().map(Sentence::english), Some("save it. 保存"));
     }

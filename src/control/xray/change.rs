@@ -82,7 +82,7 @@ impl Job<'_> {
         let verdict = look(targets, 1, &fingerprint).await;
         match verdict.serves {
             Serves::Current => Ok(()),
-            Serves::Stale | Serves::Unknown => Err(ChangeError::NotSeen(verdict.detail)),
+            Serves::Stale | Serves::Unknown => Err(ChangeError::NotSeen(verdict.detail.to_string())),
         }
     }
 
@@ -103,7 +103,7 @@ impl Job<'_> {
                 if verdict.serves == Serves::Current {
                     break;
                 }
-                last = verdict.detail;
+                last = verdict.detail.to_string();
             }
         }
         self.copy_users(&change.tag, &temporary).await // somebody may have come meanwhile

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use crate::config::Language;
 use crate::control::when;
+use crate::policy::sentence::Sentence;
 use crate::policy::xray::audit::{Audit, Follows};
 use crate::policy::xray::inbound::Usage;
 
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) transport: String,
     pub(crate) serves: Serves,
     pub(crate) detail: String,
+    /// The same in each language.
+    pub(crate) detail_words: Sentence,
     /// SHA-256 of the leaf that was looked for.
     pub(crate) compared_with: String,
     /// When it was last looked at.

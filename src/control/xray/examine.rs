@@ -63,5 +63,5 @@ async fn once(config: &Config) -> Examined {
         subject.seen(verdict, clock::now());
         entries.push(subject.entry(&fingerprint));
     }
-    Examined { entries, note: learned.note.map(Sentence::quoted) }
+    Examined { entries, note: learned.note }
 }

@@ -10,6 +10,7 @@ use super::api::Api;
 use super::process::{self, Owner};
 use crate::config::{self, Address, Config};
 use crate::control::chain::Chain;
+use crate::policy::sentence::Sentence;
 use crate::policy::xray::audit::{Audit, Follows, audit};
 use crate::policy::xray::change::is_temporary;
 use crate::policy::xray::file;
@@ -28,7 +29,7 @@ pub(super) struct Known {
     pub(super) inbound: Inbound,
     pub(super) audit: Audit,
     /// Processes that share one of its ports, if there are several.
-    pub(super) sharing: Option<String>,
+    pub(super) sharing: Option<Sentence>,
     /// The process behind it, as far as it may be known.
     pub(super) process: Option<Owner>,
 }
@@ -58,7 +59,7 @@ pub(super) struct Learned {
     /// The API answered.
     pub(super) api: bool,
     /// What is to be said of Xray as a whole.
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Sentence>,
 }
 
 /// What makes a certificate ours.
@@ -115,23 +116,29 @@ pub(super) async fn learn(config: &config::Xray, ours: &OurPair, api: &mut Optio
     let name = config.config.display();
     let (file, mut note) = match said {
         Ok(file) => (file.unwrap_or_default(), None),
-        Err(error) => (file::File::default(), Some(format!("could not read {name}: {error}"))),
+        Err(error) => (file::File::default(), Some(unreadable(&name, &error))),
     };
     let (inbounds, answers) = match address {
         None => {
             *api = None;
             if note.is_none() && !file.inbounds.is_empty() {
-                note = Some(format!("Xray's API is off. {}", second_best(&name)));
+                note =
+                    Some(Sentence::new("Xray's API is off", "Xray 的 API 未启用").and(&second_best(&name)));
             }
             (file.inbounds, false)
         }
         Some(address) => match ask(api, address).await {
             Ok((inbounds, strange)) => {
-                note = (strange > 0).then(|| format!("{strange} inbounds of Xray could not be understood"));
+                note = (strange > 0).then(|| {
+                    Sentence::new(
+                        format!("{strange} inbounds of Xray could not be understood"),
+                        format!("有 {strange} 个 Xray 入站无法识别"),
+                    )
+                });
                 (inbounds, true)
             }
             Err(why) => {
-                note = Some(format!("{why}. {}", second_best(&name)));
+                note = Some(why.and(&second_best(&name)));
                 (file.inbounds, false)
             }
         },
@@ -141,14 +148,21 @@ pub(super) async fn learn(config: &config::Xray, ours: &OurPair, api: &mut Optio
     Learned { known, api: answers, note }
 }
 
-fn second_best(file: &impl std::fmt::Display) -> String {
-    format!(
-        "What runs is taken from {file}; inbounds that were added in the panel since Xray's start may be missing"
+fn second_best(file: &impl std::fmt::Display) -> Sentence {
+    Sentence::new(
+        format!(
+            "what runs is taken from {file}; inbounds that were added in the panel since Xray's start may be missing"
+        ),
+        format!("改为读取 {file}；Xray 启动之后在面板中添加的入站可能不在其中"),
     )
 }
 
+fn unreadable(file: &impl std::fmt::Display, error: &io::Error) -> Sentence {
+    Sentence::new(format!("could not read {file}: {error}"), format!("无法读取 {file}：{error}"))
+}
+
 /// What the API lists, and how much of it made no sense.
-async fn ask(api: &mut Option<Api>, address: Address) -> Result<(Vec<Inbound>, usize), String> {
+async fn ask(api: &mut Option<Api>, address: Address) -> Result<(Vec<Inbound>, usize), Sentence> {
     let kept = api.take().filter(|api| *api.address() == address);
     let api = api.insert(kept.unwrap_or_else(|| Api::at(address)));
     let listed = api.inbounds().await.map_err(|error| {
@@ -156,7 +170,11 @@ async fn ask(api: &mut Option<Api>, address: Address) -> Result<(Vec<Inbound>, u
             Address::Tcp { host, port } => format!("{host}:{port}"),
             Address::Unix(path) => path.display().to_string(),
         };
-        format!("Xray's API at {place}: {}", Chain(&error))
+        let why = Chain(&error);
+        Sentence::new(
+            format!("Xray's API at {place}: {why}"),
+            format!("Xray 的 API（{place}）无法使用：{why}"),
+        )
     })?;
     let total = listed.len();
     let inbounds: Vec<_> = listed.iter().filter_map(|bytes| Inbound::read(bytes).ok()).collect();
@@ -188,15 +206,15 @@ fn owner(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<Owner>
 }
 
 /// Who shares a port, if more than one process does.
-fn sharing(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<String> {
+fn sharing(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<Sentence> {
     let ports = inbound.ports.iter().flat_map(|(first, last)| *first..=*last);
     let (port, owners) =
         ports.filter_map(|port| Some((port, owners.get(&port)?))).find(|(_, it)| it.len() > 1)?;
     let names: Vec<_> = owners.iter().map(|owner| format!("{} (pid {})", owner.program, owner.pid)).collect();
-    Some(format!(
-        "{} processes listen on port {port}, and share its connections: {}",
-        names.len(),
-        names.join(", ")
+    let (count, names) = (names.len(), names.join(", "));
+    Some(Sentence::new(
+        format!("{count} processes listen on port {port}, and share its connections: {names}"),
+        format!("有 {count} 个进程同时监听端口 {port}，分走其连接：{names}"),
     ))
 }
 

@@ -9,10 +9,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use super::entry::Serves;
-use crate::config::Address;
+use crate::config::{Address, Language};
 use crate::control::observe::{Leaf, handshake};
 use crate::control::pair::hex;
 use crate::control::when;
+use crate::policy::sentence::Sentence;
 use crate::policy::xray::inbound::{Inbound, Listen};
 use crate::policy::xray::leaf::Leaf as Held;
 
@@ -31,7 +32,7 @@ pub(super) struct Target {
     place: Place,
     name: Option<String>,
     /// As people write it.
-    shown: String,
+    shown: Sentence,
 }
 
 #[derive(Clone, Debug)]
@@ -44,23 +45,29 @@ enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) serves: Serves,
-    pub(super) detail: String,
+    pub(super) detail: Sentence,
     /// When what is presented instead ends, the first of several; `None` if nothing else is, or that cannot be read.
     pub(super) old_ends: Option<OffsetDateTime>,
 }
 
 /// Every port of an inbound without a name, and with the configured one where that asks for the same.
-pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, &'static str> {
+pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, Sentence> {
     if inbound.proxy_protocol {
-        return Err("it wants a PROXY header first, so it cannot be looked at from here");
+        return Err(Sentence::new(
+            "it wants a PROXY header first, so it cannot be looked at from here",
+            "它要求先发送 PROXY 头，因此无法从本机查看",
+        ));
     }
     if !inbound.is_over_tcp() {
-        return Err("it listens on UDP, so it cannot be looked at");
+        return Err(Sentence::new(
+            "it listens on UDP, so it cannot be looked at",
+            "它监听的是 UDP，因此无法查看",
+        ));
     }
     let host = match &inbound.listen {
         Listen::Unix(path) => {
             let place = Place::Unix(path.clone());
-            return Ok(vec![Target { place, name: None, shown: path.clone() }]);
+            return Ok(vec![Target { place, name: None, shown: Sentence::quoted(path.as_str()) }]);
         }
         Listen::Ip(None) => "127.0.0.1".to_owned(),
         Listen::Ip(Some(IpAddr::V4(ip))) if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -75,8 +82,11 @@ pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, &'static str> {
         .flat_map(|port| names.iter().flatten().map(move |name| (port, name.clone())))
         .map(|(port, name)| Target {
             shown: match &name {
-                None => format!("port {port}"),
-                Some(name) => format!("port {port} for the name {name}"),
+                None => Sentence::new(format!("port {port}"), format!("端口 {port}")),
+                Some(name) => Sentence::new(
+                    format!("port {port} for the name {name}"),
+                    format!("端口 {port}（域名 {name}）"),
+                ),
             },
             place: Place::Tcp(host.clone(), port),
             name,
@@ -88,11 +98,12 @@ pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, &'static str> {
 pub(super) fn probe(address: &Address) -> Target {
     match address {
         Address::Tcp { host, port } => {
-            Target { place: Place::Tcp(host.clone(), *port), name: None, shown: format!("{host}:{port}") }
+            let shown = Sentence::quoted(format!("{host}:{port}"));
+            Target { place: Place::Tcp(host.clone(), *port), name: None, shown }
         }
         Address::Unix(path) => {
             let path = path.display().to_string();
-            Target { place: Place::Unix(path.clone()), name: None, shown: path }
+            Target { place: Place::Unix(path.clone()), name: None, shown: Sentence::quoted(path) }
         }
     }
 }
@@ -122,7 +133,7 @@ pub(super) async fn look(targets: &[Target], times: usize, fingerprint: &str) ->
 
 impl Target {
     pub(super) fn shown(&self) -> &str {
-        &self.shown
+        self.shown.english()
     }
 
     async fn look(&self) -> io::Result<Option<Leaf>> {
@@ -139,39 +150,53 @@ impl Target {
 }
 
 /// What cannot be looked at is unknown, also where its settings hold another leaf; that is said.
-pub(super) fn unseen(why: &str, held: Option<&Held>, fingerprint: &str) -> Verdict {
-    let (mut detail, mut old_ends) = (why.to_owned(), None);
+pub(super) fn unseen(why: &Sentence, held: Option<&Held>, fingerprint: &str) -> Verdict {
+    let (mut detail, mut old_ends) = (why.clone(), None);
     if let Some(held) = held.filter(|held| hex(&held.sha256) != fingerprint) {
         old_ends = Some(held.not_after);
-        detail.push_str(&format!(
-            "; its settings hold another certificate, good until {}",
-            when::text(held.not_after)
+        let until = when::text(held.not_after);
+        detail = detail.and(&Sentence::new(
+            format!("its settings hold another certificate, good until {until}"),
+            format!("其设置中是另一张证书，有效期至 {until}"),
         ));
     }
     Verdict { serves: Serves::Unknown, detail, old_ends }
 }
 
-fn judge(seen: &[(String, io::Result<Option<Leaf>>)], fingerprint: &str) -> Verdict {
+fn judge(seen: &[(Sentence, io::Result<Option<Leaf>>)], fingerprint: &str) -> Verdict {
     let others = seen.iter().filter_map(|(place, seen)| match seen {
         Ok(Some(leaf)) if leaf.fingerprint != fingerprint => Some((place, leaf)),
         Ok(_) | Err(_) => None,
     });
     let old_ends = others.clone().filter_map(|(_, leaf)| leaf.not_after).min();
     if let Some((place, leaf)) = others.clone().next() {
-        let until = leaf.not_after.map(|at| format!(", good until {}", when::text(at))).unwrap_or_default();
-        let detail = format!("{place} presents another certificate ({:.16}…{until})", leaf.fingerprint);
+        let until =
+            |words: &str| leaf.not_after.map(|at| format!("{words}{}", when::text(at))).unwrap_or_default();
+        let (fingerprint, there) = (&leaf.fingerprint, place.in_language(Language::Chinese));
+        let detail = Sentence::new(
+            format!("{place} presents another certificate ({fingerprint:.16}…{})", until(", good until ")),
+            format!("{there} 出示的是另一张证书（{fingerprint:.16}…{}）", until("，有效期至 ")),
+        );
         return Verdict { serves: Serves::Stale, detail, old_ends };
     }
     let unseen = seen.iter().find_map(|(place, seen)| match seen {
         Ok(Some(_)) => None,
-        Ok(None) => Some(format!("{place} presents no certificate")),
-        Err(error) => Some(format!("no handshake with {place}: {error}")),
+        Ok(None) => Some(Sentence::new(
+            format!("{place} presents no certificate"),
+            format!("{} 没有出示证书", place.in_language(Language::Chinese)),
+        )),
+        Err(error) => Some(Sentence::new(
+            format!("no handshake with {place}: {error}"),
+            format!("与 {} 的 TLS 握手失败：{error}", place.in_language(Language::Chinese)),
+        )),
     });
     match unseen {
         Some(detail) => Verdict { serves: Serves::Unknown, detail, old_ends: None },
-        None if seen.is_empty() => {
-            Verdict { serves: Serves::Unknown, detail: "it has no port".to_owned(), old_ends: None }
-        }
-        None => Verdict { serves: Serves::Current, detail: String::new(), old_ends: None },
+        None if seen.is_empty() => Verdict {
+            serves: Serves::Unknown,
+            detail: Sentence::new("it has no port", "它没有端口"),
+            old_ends: None,
+        },
+        None => Verdict { serves: Serves::Current, detail: Sentence::default(), old_ends: None },
     }
 }

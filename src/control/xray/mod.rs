@@ -214,7 +214,7 @@ impl Xray {
                 Ok(targets) => {
                     looks.spawn_local(async move { (index, look(&targets, times, &fingerprint).await) });
                 }
-                Err(why) => blind.push((index, unseen(why, subject.held(), &fingerprint))),
+                Err(why) => blind.push((index, unseen(&why, subject.held(), &fingerprint))),
             }
         }
         for (index, verdict) in blind {
@@ -239,7 +239,7 @@ impl Xray {
             let after = format!("{tag} on {address} ({transport}), after {took:.1} s");
             self.board.step(Stage::InboundCurrent, after);
         } else if news {
-            let detail = subject.verdict.as_ref().map(|it| it.detail.as_str());
+            let detail = subject.verdict.as_ref().map(|it| it.detail.english());
             tracing::info!(tag, address, transport, serves = subject.serves().as_str(), detail, "inbound");
         }
     }

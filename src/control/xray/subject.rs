@@ -9,6 +9,7 @@ use super::entry::{Both, Entry, Said, Serves};
 use super::learn::Known;
 use super::look::{Target, Verdict, probe, targets};
 use crate::config::{Address, Language};
+use crate::policy::sentence::Sentence;
 use crate::policy::xray::audit::saving_it;
 use crate::policy::xray::ladder::{Course, Standing, Step};
 use crate::policy::xray::leaf::Leaf;
@@ -35,7 +36,7 @@ pub(super) struct Subject {
     pub(super) known: Option<Known>,
     pub(super) tag: String,
     pub(super) address: String,
-    pub(super) targets: Result<Vec<Target>, &'static str>,
+    pub(super) targets: Result<Vec<Target>, Sentence>,
     pub(super) course: Course,
     pub(super) verdict: Option<Verdict>,
     pub(super) step: Option<Step>,
@@ -68,7 +69,7 @@ impl Subject {
         known: Option<Known>,
         tag: String,
         address: String,
-        targets: Result<Vec<Target>, &'static str>,
+        targets: Result<Vec<Target>, Sentence>,
         now: OffsetDateTime,
     ) -> Self {
         Self {
@@ -193,7 +194,8 @@ impl Subject {
             address: self.address.clone(),
             transport: self.transport().to_owned(),
             serves: self.serves(),
-            detail: self.detail(),
+            detail: self.detail().to_string(),
+            detail_words: self.detail(),
             compared_with: fingerprint.to_owned(),
             looked_at: self.looked.map(|(_, at)| at),
             due_at: match self.step {
@@ -216,15 +218,18 @@ impl Subject {
     }
 
     /// What was seen, what to expect, and what to do about it.
-    fn detail(&self) -> String {
-        use Language::English;
-        let seen = self.verdict.as_ref().map_or("not looked at yet", |verdict| &verdict.detail).to_owned();
+    fn detail(&self) -> Sentence {
+        let unseen = || Sentence::new("not looked at yet", "尚未查看");
+        let seen = self.verdict.as_ref().map_or_else(unseen, |verdict| verdict.detail.clone());
         let known = self.known.as_ref();
-        let follows = known.map(|known| known.audit.sentence(English)).unwrap_or_default();
-        let remedy = known.and_then(|known| known.audit.remedy(English)).unwrap_or_default().to_owned();
-        let sharing = known.and_then(|known| known.sharing.clone()).unwrap_or_default();
-        let advice = self.advice().map_or("", |advice| advice(English)).to_owned();
-        let parts = [seen, sharing, follows, remedy, advice];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+        let follows = known.map(|known| each(|language| known.audit.sentence(language)));
+        let remedy = known.map(|known| each(|language| known.audit.remedy(language).unwrap_or_default()));
+        let advice = self.advice().map(each);
+        let more = [known.and_then(|known| known.sharing.clone()), follows, remedy, advice];
+        more.into_iter().flatten().fold(seen, |detail, part| detail.and(&part))
     }
+}
+
+fn each<T: Into<String>>(text: impl Fn(Language) -> T) -> Sentence {
+    Sentence::new(text(Language::English), text(Language::Chinese))
 }

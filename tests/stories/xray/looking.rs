@@ -51,6 +51,11 @@ async fn further_addresses_are_probed() {
         assert!(entry["detail"].as_str().unwrap().contains(why), "{entry:#}");
         assert_eq!((&entry["compared_with"], &entry["audit"]), (&json!(leaf), &Value::Null));
     }
+    let page = site.door.admin("GET", "/?lang=zh-CN").await;
+    for seen in ["出示的是另一张证书", "的 TLS 握手失败："] {
+        assert!(page.text().contains(seen), "{seen} is not in\n{}", page.text());
+    }
+    assert!(!page.text().contains("presents another") && !page.text().contains("no handshake"));
 }
 
 #[tokio::test]

@@ -134,12 +134,7 @@ fn pasts(html: &mut Html, words: &Words, language: Language, (pasts, now): (&[Re
 }
 
 /// Xray's inbounds, as the answer to `/status` has them.
-pub(super) fn inbounds(
-    html: &mut Html,
-    words: &Words,
-    language: Language,
-    (inbounds, note): (&Value, Option<&str>),
-) {
+pub(super) fn inbounds(html: &mut Html, words: &Words, (inbounds, note): (&Value, Option<&str>)) {
     let inbounds = inbounds.as_array().map_or(&[][..], Vec::as_slice);
     if inbounds.is_empty() && note.is_none() {
         return;
@@ -162,17 +157,8 @@ pub(super) fn inbounds(
         };
         html.raw("<tr><td>").text(said("tag")).raw("<span class=\"soft\">").text(said("address")).raw(" ");
         html.text(said("transport")).raw("</span></td><td><span class=\"word ").text(serves).raw("\">");
-        html.text((words.serves)(serves)).raw("</span></td><td>").text(said("detail"));
-        let tag = match language {
-            Language::Chinese => "zh-CN",
-            Language::English => "en",
-        };
-        for part in ["follows", "remedy"] {
-            if let Some(sentence) = inbound["audit"][part][tag].as_str() {
-                html.raw("<span class=\"soft\">").text(sentence).raw("</span>");
-            }
-        }
-        html.raw("</td></tr>");
+        html.text((words.serves)(serves)).raw("</span></td><td>");
+        html.text(inbound["detail_words"][words.tag].as_str().unwrap_or_default()).raw("</td></tr>");
     }
     html.raw("</tbody></table></section>");
 }

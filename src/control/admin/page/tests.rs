@@ -48,6 +48,7 @@ fn status() -> Status {
         }],
         xray: Vec::new(),
         xray_note: None,
+        xray_note_words: None,
         renewal: None,
         life: Some(Life {
             issued_at: NOW - Duration::hours(80),
@@ -96,18 +97,24 @@ fn what_others_say_is_text_and_not_markup() {
 fn a_hostile_inbound_is_text_too() {
     let inbound = json!([{
         "tag": HOSTILE, "address": HOSTILE, "transport": HOSTILE, "serves": HOSTILE, "detail": HOSTILE,
-        "audit": { "follows": { "en": HOSTILE, "zh-CN": "" }, "remedy": null },
+        "detail_words": { "en": HOSTILE, "zh-CN": "旧证书在用" },
     }]);
     let mut page = Html::new();
-    sections::inbounds(&mut page, words::of(Language::English), Language::English, (&inbound, Some(HOSTILE)));
+    sections::inbounds(&mut page, words::of(Language::English), (&inbound, Some(HOSTILE)));
     let page = page.finish();
     assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
     assert_eq!(
         page.matches("&lt;script&gt;").count(),
-        6,
+        5,
         "all but what it serves, which is one of three words: {page}"
     );
     assert!(page.contains("<span class=\"word unknown\">unknown</span>"), "{page}");
+    let mut page = Html::new();
+    sections::inbounds(&mut page, words::of(Language::Chinese), (&inbound, None));
+    assert!(
+        page.finish().contains("</td><td>旧证书在用</td>"),
+        "what was seen is said in the page's language"
+    );
 }
 
 #[test]
