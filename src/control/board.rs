@@ -38,6 +38,8 @@ pub(crate) struct Notes {
     pub(crate) xray: Vec<xray::Entry>,
     /// What is to be said of Xray as a whole.
     pub(crate) xray_note: Option<Sentence>,
+    /// Since when somebody was told that Xray presents an old certificate, while that is not over.
+    pub(crate) xray_told_at: Option<OffsetDateTime>,
     /// What is wrong besides the renewal, each until it is mended.
     pub(crate) troubles: BTreeMap<Trouble, Sentence>,
     /// How each channel for alerts does, in the order of the configuration.

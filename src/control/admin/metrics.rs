@@ -162,7 +162,7 @@ impl Page {
 
     fn open_alerts(&mut self, status: &Status) {
         self.head("doorman_alert_open", "gauge", "1 from an alert until all is well again.");
-        for kind in Kind::WORSENINGS {
+        for kind in Kind::WORSENINGS.into_iter().chain([Kind::XrayStale]) {
             let open = status.open_alerts.iter().any(|alert| alert.alert == kind);
             self.sample("doorman_alert_open", &[("alert", kind.as_str())], u64::from(open));
         }

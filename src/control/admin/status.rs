@@ -135,7 +135,7 @@ impl Status {
             xray_note_words: notes.xray_note.clone(),
             renewal: notes.renewal.clone(),
             life: notes.lifecycle.as_ref().and_then(Lifecycle::milestones).map(Life::of),
-            open_alerts: notes.lifecycle.as_ref().map(OpenAlert::all).unwrap_or_default(),
+            open_alerts: OpenAlert::all(notes),
             history: notes.history.newest_first().map(Renewed::of).collect(),
             troubles: notes
                 .troubles
@@ -179,19 +179,21 @@ impl Life {
 }
 
 impl OpenAlert {
-    fn all(lifecycle: &Lifecycle) -> Vec<Self> {
-        let told = lifecycle.alerts().told();
-        told.map(|(alert, told_at)| Self {
-            alert,
-            severity: match alert.severity() {
-                Severity::Info => "info",
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-                Severity::Critical => "critical",
-            },
-            told_at,
-        })
-        .collect()
+    fn all(notes: &Notes) -> Vec<Self> {
+        let told = notes.lifecycle.iter().flat_map(|lifecycle| lifecycle.alerts().told());
+        let of_xray = notes.xray_told_at.map(|at| (alert::Kind::XrayStale, at));
+        told.chain(of_xray)
+            .map(|(alert, told_at)| Self {
+                alert,
+                severity: match alert.severity() {
+                    Severity::Info => "info",
+                    Severity::Warning => "warning",
+                    Severity::Error => "error",
+                    Severity::Critical => "critical",
+                },
+                told_at,
+            })
+            .collect()
     }
 }
 

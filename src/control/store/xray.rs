@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::{CHAIN, Store, StoreError, disk};
 use crate::control::pair::hex;
@@ -28,6 +29,9 @@ pub(crate) struct XrayJournal {
     pub(crate) issued: Vec<String>,
     /// Somebody was told that Xray presents an old one.
     pub(crate) told: bool,
+    /// Since when, while that is not over.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) told_at: Option<OffsetDateTime>,
     /// What is not in the outbox yet; told anew after a restart.
     pub(crate) untold: Option<Kind>,
 }

@@ -74,6 +74,7 @@ impl Xray {
             return;
         };
         self.journal.told = kind == Kind::XrayStale;
+        self.journal.told_at = self.journal.told.then(clock::now);
         self.journal.untold = Some(kind);
         self.save().await;
         self.hand_over().await;

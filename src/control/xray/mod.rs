@@ -247,7 +247,9 @@ impl Xray {
     fn publish(&self) {
         let entries = self.subjects.iter().map(|subject| subject.entry(&self.fingerprint)).collect();
         let note = self.learned.as_ref().and_then(|it| it.note.clone());
-        self.board.write(|notes| (notes.xray, notes.xray_note) = (entries, note));
+        let told_at = self.journal.told_at;
+        self.board
+            .write(|notes| (notes.xray, notes.xray_note, notes.xray_told_at) = (entries, note, told_at));
     }
 
     fn ours(&self) -> OurPair {

@@ -113,6 +113,10 @@ async fn sighup_ends_xray_so_it_is_refused_even_when_it_is_named() {
     site.renew().await;
     site.door.process.says("no SIGHUP is sent", NOTICED).await;
     site.door.process.says("xray_stale", NOTICED).await;
+    let is_open = |status: &Value| status["open_alerts"].to_string().contains("\"xray_stale\"");
+    site.door.until("the alert is open", NOTICED, is_open).await;
+    let metrics = site.door.admin("GET", "/metrics").await;
+    assert!(metrics.text().contains("doorman_alert_open{alert=\"xray_stale\"} 1\n"), "{}", metrics.text());
     let process = xray.process.as_mut().unwrap();
     assert!(process.is_running());
 
