@@ -48,6 +48,8 @@ pub(super) struct Activity {
     unread: Cell<bool>,
     /// Times that everything written so far had left.
     flushes: Cell<u64>,
+    /// Something written has yet to leave: the socket did not take it.
+    held_up: Cell<bool>,
     /// It is looked at now and then, whether it is idle.
     watched: Cell<bool>,
     /// Its timer knows which task to wake.
@@ -83,6 +85,7 @@ impl Activity {
             ahead: Cell::new(false),
             unread: Cell::new(false),
             flushes: Cell::new(0),
+            held_up: Cell::new(false),
             watched: Cell::new(false),
             alarm: Cell::new(false),
             parking: Cell::new(false),
@@ -251,6 +254,11 @@ impl Activity {
         self.flushes.get()
     }
 
+    /// Whether the client does not take what is written as fast as it comes.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.held_up.get()
+    }
+
     /// Whether closing now would pass a truncated response off as a whole one.
     pub(super) fn would_look_complete(&self) -> bool {
         self.close_delimited.get() && self.phase.get() == Phase::Download
@@ -326,8 +334,9 @@ impl Activity {
         }
     }
 
-    /// Something that was written cannot leave, though it seemed to have.
-    pub(super) fn is_stuck(&self) {
+    /// The client's socket did not take all that was written, even where it seemed to.
+    pub(super) fn is_held_up(&self) {
+        self.held_up.set(true);
         if self.phase.get() == Phase::Idle {
             self.enter(Phase::Flushing, self.limits.body_timeout);
         }
@@ -336,6 +345,9 @@ impl Activity {
     /// Everything that was written has left, or is about to.
     pub(super) fn flushed(&self) {
         self.flushes.set(self.flushes.get().wrapping_add(1));
+        if self.held_up.take() {
+            self.wake(); // the body waits for it
+        }
         match self.phase.get() {
             Phase::Flushing if self.ahead.get() => self.enter(Phase::Head, self.limits.header_timeout),
             Phase::Flushing => self.enter(Phase::Idle, self.limits.idle_timeout),

@@ -174,6 +174,9 @@ impl Body for RequestBody {
     }
 }
 
+/// A piece of this size is written by itself.
+const LARGE_PIECE_BYTES: usize = 32 * 1024;
+
 /// A response body on its way to the client.
 pub(super) struct ResponseBody {
     content: Content,
@@ -191,14 +194,23 @@ impl Download {
         if let Some(said) = self.said.take() {
             return Poll::Ready(Some(Ok(Frame::data(said))));
         }
+        if let Some(Watcher::Connection(activity)) = watcher
+            && activity.has_backlog()
+        {
+            return Poll::Pending; // so no more is read than the client takes; the flush wakes us
+        }
         if self.broken.is_none() {
             let frame = ready!(self.lease.link().poll_body(&mut self.incoming, cx));
             match (frame, watcher) {
                 (None, _) => return Poll::Ready(None),
                 (Some(Ok(mut frame)), watcher) => {
                     rewrite_trailers(&mut frame);
-                    if let Some(Watcher::Stream(stream)) = watcher {
-                        stream.moved();
+                    match watcher {
+                        Some(Watcher::Connection(activity)) if self.is_worth_a_flush(&frame) => {
+                            activity.is_held_up();
+                        }
+                        Some(Watcher::Stream(stream)) => stream.moved(),
+                        Some(Watcher::Connection(_)) | None => {}
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -221,6 +233,12 @@ impl Download {
             Some((error, _)) => Poll::Ready(Some(Err(error))),
             None => Poll::Pending, // the flush wakes us
         }
+    }
+
+    /// Whether a piece is to leave before the next one is read. hyper would put several together.
+    fn is_worth_a_flush(&self, frame: &Frame<Bytes>) -> bool {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        length >= LARGE_PIECE_BYTES && !self.incoming.is_end_stream()
     }
 }
 

@@ -18,9 +18,8 @@ use super::outbox::MOST_PIECE_BYTES;
 /// buffers of a worker stay within some MiB for the first of them and 64 KiB on each side for every other one.
 pub(super) fn buffer_bytes(connections: usize) -> usize {
     match connections {
-        0..=16 => 256 * 1024,
-        17..=64 => 128 * 1024,
-        _ => 64 * 1024,
+        0..=8 => 256 * 1024,
+        _ => 72 * 1024,
     }
 }
 

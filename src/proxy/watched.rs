@@ -111,8 +111,10 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         self.line.belongs_to(cx.waker());
         let polled = self.line.poll_write(bufs);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.activity.wrote_some(written);
+        let written = if let Poll::Ready(Ok(written)) = polled { written } else { 0 };
+        self.activity.wrote_some(written);
+        if written < bufs.iter().map(|buf| buf.len()).sum() {
+            self.activity.is_held_up();
         }
         polled
     }
@@ -126,7 +128,7 @@ impl AsyncWrite for Watched {
         let polled = self.line.poll_flush();
         match polled {
             Poll::Ready(_) => self.activity.flushed(),
-            Poll::Pending => self.activity.is_stuck(),
+            Poll::Pending => self.activity.is_held_up(),
         }
         polled
     }
