@@ -25,6 +25,7 @@ pub use problem::{Found, Problem, Warning};
 pub use read::{Loaded, ReadError, admin_address, default_file, read};
 pub use settings::{
     AccessLog, Address, Admin, AdminAddress, AllowPaths, Config, Directory, Export, Fallback, Forward, Http,
-    Https, IpCert, Language, Limits, Rung, Scheme, Store, Telegram, Upstream, UpstreamTrust, Webhook, Xray,
+    Https, IpCert, Language, Limits, Profile, Rung, Scheme, Store, Telegram, Upstream, UpstreamTrust,
+    Webhook, Xray,
 };
 pub use values::{Network, Secret};

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::defaults::PROFILE;
 use super::values::{Network, Secret};
 
 /// Everything that the daemon was told.
@@ -195,12 +196,32 @@ pub struct IpCert {
     pub fallback: Fallback,
     /// Who issues.
     pub directory: Directory,
-    /// The profile asked for, when the CA offers it; `None` asks for none.
-    pub profile: Option<String>,
+    /// The profile asked for; `None` asks for none.
+    pub profile: Option<Profile>,
     /// External account binding: key identifier and HMAC key (base64url, as the CA gave it).
     pub eab: Option<(String, Secret)>,
     /// A pair to keep current besides the store: certificate, key.
     pub export: Option<Export>,
+}
+
+/// `ip_cert.profile`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The setting is not there: `shortlived`, where the CA offers it.
+    Usual,
+    /// This one and no other.
+    Named(String),
+}
+
+impl Profile {
+    /// As the CA calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Usual => PROFILE,
+            Self::Named(name) => name,
+        }
+    }
 }
 
 /// `ip_cert.fallback_action`.

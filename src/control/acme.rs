@@ -32,7 +32,7 @@ use super::board::{Board, Stage};
 use super::pair::Pair;
 use super::store::{Pending, Store};
 use super::when;
-use crate::config::IpCert;
+use crate::config::{IpCert, Profile};
 use crate::policy::failure::{Approach, Challenge};
 use crate::policy::schedule::ORDER_LIFE;
 use crate::shared::challenges::Publisher;
@@ -193,7 +193,7 @@ impl Session<'_> {
         self.keep(&order, &key_pem, None).await?;
         self.job.account_works().await?;
         let ips = list(&self.job.config.ips);
-        let detail = self.profile().map(|profile| format!("{ips} (profile {profile})"));
+        let detail = self.profile()?.map(|profile| format!("{ips} (profile {profile})"));
         self.job.board.step(Stage::OrderPlaced, detail.unwrap_or(ips));
         Ok((order, key_pem))
     }
@@ -201,7 +201,7 @@ impl Session<'_> {
     async fn place(&self, replaces: Option<&str>) -> Result<Order, IssueError> {
         let identifiers: Vec<Identifier> = self.job.config.ips.iter().copied().map(Identifier::Ip).collect();
         let mut new = NewOrder::new(&identifiers);
-        if let Some(profile) = self.profile() {
+        if let Some(profile) = self.profile()? {
             new = new.profile(profile);
         }
         if let Some((authority, serial)) = replaces.and_then(|id| id.split_once('.')) {
@@ -213,10 +213,21 @@ impl Session<'_> {
         self.ask(async || self.account.new_order(&new).await).await
     }
 
-    /// The profile that is wanted, where the CA offers it.
-    fn profile(&self) -> Option<&str> {
-        let wanted = self.job.config.profile.as_deref()?;
-        self.account.profiles().any(|offered| offered.name == wanted).then_some(wanted)
+    /// The profile to ask for. One that the settings name must be among those that the CA offers: without it the CA would
+    /// choose another, and that is not what was asked for.
+    fn profile(&self) -> Result<Option<&str>, IssueError> {
+        let Some(wanted) = &self.job.config.profile else {
+            return Ok(None);
+        };
+        let offered = || self.account.profiles().map(|profile| profile.name);
+        match wanted {
+            _ if offered().any(|name| name == wanted.name()) => Ok(Some(wanted.name())),
+            Profile::Usual => Ok(None),
+            Profile::Named(name) => Err(IssueError::NoProfile {
+                wanted: name.clone(),
+                offered: offered().map(ToOwned::to_owned).collect(),
+            }),
+        }
     }
 
     /// So that a restart resumes it.

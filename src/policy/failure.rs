@@ -175,12 +175,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Where to look.
+    /// Where to look when a problem of this kind answers a request. `unauthorized` is about the account there; where it is
+    /// about an address, the authorization says it.
     #[must_use]
     pub fn class(self) -> Class {
         match self {
             Self::RateLimited => Class::RateLimit,
-            Self::Connection | Self::IncorrectResponse | Self::Tls | Self::Unauthorized => Class::Validation,
+            Self::Connection | Self::IncorrectResponse | Self::Tls => Class::Validation,
             Self::ExternalAccountRequired
             | Self::InvalidContact
             | Self::InvalidProfile
@@ -193,6 +194,7 @@ impl Kind {
             | Self::Malformed
             | Self::OrderNotReady
             | Self::ServerInternal
+            | Self::Unauthorized
             | Self::Other => Class::Ca,
         }
     }
@@ -262,9 +264,10 @@ impl Kind {
             Self::RejectedIdentifier => {
                 ("set ip_cert.ip to a public address of this machine", "请把 ip_cert.ip 设为本机的公网地址")
             }
-            Self::InvalidProfile => {
-                ("set ip_cert.profile to one that the CA offers", "请把 ip_cert.profile 设为 CA 提供的类型")
-            }
+            Self::InvalidProfile => (
+                "set ip_cert.profile to one that the CA offers, or to \"\"",
+                "请把 ip_cert.profile 设为 CA 提供的类型，或设为 \"\"",
+            ),
             Self::ExternalAccountRequired => (
                 "set ip_cert.eab_kid and ip_cert.eab_hmac_key",
                 "请设置 ip_cert.eab_kid 和 ip_cert.eab_hmac_key",

@@ -11,7 +11,7 @@ use super::section::Section;
 use crate::config::defaults::{CHECK_INTERVAL_HOURS, PROFILE, RENEW_THRESHOLD_DAYS};
 use crate::config::parse::ip::{identifier, reserved};
 use crate::config::parse::url::Url;
-use crate::config::settings::{Directory, Export, Fallback, IpCert, Store};
+use crate::config::settings::{Directory, Export, Fallback, IpCert, Profile, Store};
 use crate::config::values::Secret;
 use crate::config::written::{Origin, Value};
 
@@ -49,7 +49,7 @@ pub(super) fn ip_cert(section: &Section<'_>, store: &Store) -> Option<IpCert> {
         ips,
         email: section.parse("email", "admin@example.com", email),
         auto_renew: section.bool("auto_renew", true),
-        renew_threshold: renew_threshold(section, &directory, profile.as_deref()),
+        renew_threshold: renew_threshold(section, &directory, profile.as_ref()),
         check_interval: check_interval(section),
         fallback: section.word("fallback_action", &fallback, Fallback::SelfSigned),
         directory,
@@ -158,20 +158,20 @@ fn directory_url(text: &str) -> Result<String, String> {
     }
 }
 
-fn profile(section: &Section<'_>) -> Option<String> {
+fn profile(section: &Section<'_>) -> Option<Profile> {
     let Some(field) = section.get("profile") else {
-        return Some(PROFILE.to_owned());
+        return Some(Profile::Usual);
     };
     let name = field.text(PROFILE)?;
     if name.contains(' ') {
         field.refuse("the name of a profile: \"shortlived\"; or \"\" for none");
     }
-    (!name.is_empty()).then(|| name.to_owned())
+    (!name.is_empty()).then(|| Profile::Named(name.to_owned()))
 }
 
-fn renew_threshold(section: &Section<'_>, directory: &Directory, profile: Option<&str>) -> Duration {
+fn renew_threshold(section: &Section<'_>, directory: &Directory, profile: Option<&Profile>) -> Duration {
     let lets_encrypt = directory.url == LETS_ENCRYPT || directory.url == LETS_ENCRYPT_STAGING;
-    let short = lets_encrypt && profile == Some(PROFILE);
+    let short = lets_encrypt && profile.is_some_and(|profile| profile.name() == PROFILE);
     let longest = if short { SHORTLIVED_DAYS } else { LONGEST_DAYS };
     let days = section.count("renew_threshold_days", "days", &(1..=longest), RENEW_THRESHOLD_DAYS);
     Duration::from_secs(days as u64 * 86_400)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Flags, PANEL, accepted, outcome, warned};
 use crate::config::{
-    AccessLog, Address, AdminAddress, AllowPaths, Fallback, Language, Rung, Scheme, UpstreamTrust,
+    AccessLog, Address, AdminAddress, AllowPaths, Fallback, Language, Profile, Rung, Scheme, UpstreamTrust,
 };
 
 #[test]
@@ -37,7 +37,7 @@ fn what_panels_store_is_accepted_as_it_stands() {
     assert_eq!(cert.renew_threshold, Duration::from_secs(3 * 86_400));
     assert_eq!(cert.fallback, Fallback::SelfSigned);
     assert_eq!(cert.directory.url, "https://acme-v02.api.letsencrypt.org/directory");
-    assert_eq!(cert.profile.as_deref(), Some("shortlived"));
+    assert_eq!(cert.profile, Some(Profile::Usual));
 }
 
 #[test]
@@ -114,6 +114,9 @@ fn other_cas_take_any_threshold() {
     let cert = accepted(&format!("{PANEL}{text}")).ip_cert.unwrap();
     assert_eq!(cert.renew_threshold, Duration::from_secs(30 * 86_400));
     assert_eq!(cert.profile, None);
+    let named =
+        accepted(&format!("{PANEL}{}", text.replace("profile = \"\"", "profile = \"x\""))).ip_cert.unwrap();
+    assert_eq!(named.profile, Some(Profile::Named("x".to_owned())));
     let (kid, key) = cert.eab.unwrap();
     assert_eq!((kid.as_str(), key.expose()), ("k", "c2VjcmV0_-"));
 }

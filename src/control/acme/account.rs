@@ -11,6 +11,7 @@ use super::wire::Wire;
 use super::{Job, Session, with_patience};
 use crate::control::board::Stage;
 use crate::control::store::KeptAccount;
+use crate::policy::failure::Kind;
 use crate::policy::schedule::CLOCK_TOLERANCE;
 use crate::shared::clock;
 
@@ -105,7 +106,7 @@ impl Job {
             let builder = Account::builder_with_http(Box::new(wire.clone()));
             builder.create_from_key(pair, self.config.directory.url.clone()).await
         };
-        let (account, credentials) = with_patience(wire, create).await?;
+        let (account, credentials) = self.given(with_patience(wire, create).await)?;
         if let Some(email) = &self.config.email {
             let contact = format!("mailto:{email}");
             with_patience(wire, async || account.update_contacts(&[contact.as_str()]).await).await?;
@@ -124,9 +125,24 @@ impl Job {
             let builder = Account::builder_with_http(Box::new(wire.clone()));
             builder.create(&new, self.config.directory.url.clone(), Some(binding)).await
         };
-        let (account, credentials) = with_patience(wire, create).await?;
+        let (account, credentials) = self.given(with_patience(wire, create).await)?;
         self.made(None, &credentials, clock::now()).await?;
         Ok(account)
+    }
+
+    /// What a CA says that gives no account: who may have one is said by the binding, which only the configuration
+    /// changes (RFC 8555 section 7.3.4). A binding that it cannot read is `malformed` to some.
+    fn given<T>(&self, answer: Result<T, IssueError>) -> Result<T, IssueError> {
+        let final_word =
+            |kind| kind == Kind::Unauthorized || kind == Kind::Malformed && self.config.eab.is_some();
+        answer.map_err(|error| {
+            if let IssueError::Problem { kind, problem, .. } = &error
+                && final_word(*kind)
+            {
+                return IssueError::NoAccount { problem: problem.clone() };
+            }
+            error
+        })
     }
 
     async fn made(

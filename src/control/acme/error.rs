@@ -29,6 +29,20 @@ pub(crate) enum IssueError {
     /// `eab_hmac_key` is not base64.
     #[error("ip_cert.eab_hmac_key is not base64url: copy it again from the CA")]
     EabKey,
+    /// No account, and so no order: what is bound to it is not what the CA gave out, or is wanted and missing.
+    #[error("the CA gives no account: {}", cause(.problem))]
+    NoAccount {
+        /// What the CA said.
+        problem: Problem,
+    },
+    /// The profile that the settings name is none of the CA's.
+    #[error("the CA does not offer the profile {wanted:?}; it offers {}", listed(.offered))]
+    NoProfile {
+        /// What the settings name.
+        wanted: String,
+        /// What the directory lists.
+        offered: Vec<String>,
+    },
     /// Nothing that ACME has a word for.
     #[error("the CA cannot be used now: {0}")]
     Wire(#[source] WireError),
@@ -175,6 +189,8 @@ impl IssueError {
             Self::Library(_) => true,
             Self::Roots(_)
             | Self::EabKey
+            | Self::NoAccount { .. }
+            | Self::NoProfile { .. }
             | Self::Wire(_)
             | Self::NotAcme(_)
             | Self::Clock { .. }
@@ -249,6 +265,8 @@ impl IssueError {
             | Self::TooEarly { .. }
             | Self::Lost { .. }
             | Self::EabKey
+            | Self::NoAccount { .. }
+            | Self::NoProfile { .. }
             | Self::Wire(_)
             | Self::NotAcme(_)
             | Self::Library(_)
@@ -278,6 +296,10 @@ fn not_validated(identifier: IpAddr, way: Challenge, kind: Kind) -> String {
         (_, Challenge::Http01) => format!("the CA could not validate {identifier}"),
         (_, Challenge::TlsAlpn01) => format!("the CA could not validate {identifier} over TLS-ALPN-01"),
     }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn compared(ahead: time::Duration) -> String {

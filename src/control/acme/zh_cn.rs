@@ -15,6 +15,10 @@ impl InWords for IssueError {
         match self {
             Self::Roots(error) => format!("ip_cert.directory_ca 中的根证书无法使用：{}", error.chinese()),
             Self::EabKey => "ip_cert.eab_hmac_key 不是 base64url：请从 CA 重新复制".to_owned(),
+            Self::NoAccount { problem } => format!("CA 拒绝提供账户：{}", cause(problem)),
+            Self::NoProfile { wanted, offered } => {
+                format!("CA 不提供 profile {wanted:?}；可用的有：{}", listed(offered))
+            }
             Self::Wire(error) => format!("现在无法使用 CA：{}", error.chinese()),
             Self::NotAcme(error) => format!("应答者不是 ACME 服务器：{error}"),
             Self::Library(error) => format!("与 CA 的 ACME 交互中断：{error}"),
@@ -46,6 +50,10 @@ impl InWords for IssueError {
             Self::Store(error) => format!("无法使用存储目录：{}", error.chinese()),
         }
     }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "无".to_owned() } else { names.join("、") }
 }
 
 fn not_validated(identifier: IpAddr, way: Challenge, kind: Kind) -> String {

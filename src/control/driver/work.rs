@@ -10,7 +10,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::install::InstallError;
-use crate::config::{self, IpCert, Language};
+use crate::config::{self, IpCert, Language, Profile};
 use crate::control::acme::{
     Answers, Issuance, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
 };
@@ -270,9 +270,9 @@ fn way(ips: &[IpAddr], listeners: &[Listener], is: fn(&Listener) -> bool) -> Opt
 fn terms(config: &IpCert, issuer: Issuer) -> Terms {
     let ips: BTreeSet<String> = config.ips.iter().map(ToString::to_string).collect();
     let ips = ips.into_iter().collect::<Vec<_>>().join(",");
-    let profile = config.profile.as_deref().unwrap_or_default();
-    let asking =
-        format!("{:?} {:?}", config.email, config.eab.as_ref().map(|(kid, key)| (kid, key.expose())));
+    let profile = config.profile.as_ref().map(Profile::name).unwrap_or_default();
+    let eab = config.eab.as_ref().map(|(kid, key)| (kid, key.expose()));
+    let asking = format!("{:?} {eab:?} {:?}", config.email, config.profile);
     Terms {
         name: match issuer {
             Issuer::Acme => format!("{} {profile} {ips}", config.directory.url),

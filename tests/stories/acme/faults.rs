@@ -8,24 +8,25 @@ use serde_json::Value;
 use super::{ORDER, Visitor, moment, with_certificate};
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::fault_proxy::{Fault, FaultProxy, Resource};
-use crate::support::pebble::{Binding, Pebble, Terms};
+use crate::support::pebble::{Pebble, Terms};
 use crate::support::upstream::Upstream;
 use crate::support::{free_port, tls, until};
 
 /// A doorman whose CA is down when it starts.
-struct Faulty {
-    door: Doorman,
-    proxy: FaultProxy,
-    pebble: Pebble,
+pub(super) struct Faulty {
+    pub(super) door: Doorman,
+    pub(super) proxy: FaultProxy,
+    pub(super) pebble: Pebble,
+    pub(super) settings: Settings,
     _panel: Upstream,
 }
 
 impl Faulty {
-    async fn start(plan: impl FnOnce(&FaultProxy)) -> Self {
+    pub(super) async fn start(plan: impl FnOnce(&FaultProxy)) -> Self {
         Self::of(|terms| terms, |settings| settings, plan).await
     }
 
-    async fn of(
+    pub(super) async fn of(
         terms: impl FnOnce(Terms) -> Terms,
         settings: impl FnOnce(Settings) -> Settings,
         plan: impl FnOnce(&FaultProxy),
@@ -35,12 +36,13 @@ impl Faulty {
         let pebble = Pebble::start(terms(Terms::quick(port))).await;
         let proxy = FaultProxy::before(&pebble).await;
         plan(&proxy);
-        let door = Doorman::start(&settings(with_certificate(&panel, &pebble, port).through(&proxy))).await;
-        Self { door, proxy, pebble, _panel: panel }
+        let settings = settings(with_certificate(&panel, &pebble, port).through(&proxy));
+        let door = Doorman::start(&settings).await;
+        Self { door, proxy, pebble, settings, _panel: panel }
     }
 
     /// The first try has failed: what status says then.
-    async fn failed(&self) -> Value {
+    pub(super) async fn failed(&self) -> Value {
         self.door.until("a failure", ORDER * 2, |status| status["failures"] == 1).await
     }
 
@@ -228,25 +230,6 @@ async fn a_clock_that_is_wrong_is_said_and_costs_no_order() {
     assert_eq!(faulty.proxy.asked(Resource::NewOrder), 0);
     faulty.proxy.set_clock_ahead(Duration::ZERO);
     faulty.heals().await;
-}
-
-#[tokio::test]
-async fn a_ca_that_wants_another_account_bound_gets_that_or_is_not_asked_again() {
-    let binding =
-        || Binding { id: "kid-1", key: "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W" };
-    let with = |settings: Settings| {
-        settings.set("ip_cert", "eab_kid", binding().id).set("ip_cert", "eab_hmac_key", binding().key)
-    };
-    let bound = Faulty::of(|terms| Terms { binding: Some(binding()), ..terms }, with, |_| {}).await;
-    bound.door.reaches("valid", ORDER).await;
-
-    let unbound =
-        Faulty::of(|terms| Terms { binding: Some(binding()), ..terms }, |settings| settings, |_| {}).await;
-    let status = unbound.failed().await;
-    assert_eq!(status["last_error_class"], "configuration", "{status:#}");
-    assert_eq!((unbound.pebble.accounts(), unbound.pebble.issued()), (0, 0));
-    let refused = unbound.door.admin("POST", "/renew").await;
-    assert_eq!(refused.status(), 409, "{}", refused.text());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod faults;
 mod issuing;
 pub(crate) mod life;
 mod limits;
+mod refusals;
 mod rehearsal;
 mod restarts;
 mod swap;

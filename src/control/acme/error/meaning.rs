@@ -24,6 +24,12 @@ impl IssueError {
                 "is :443 open in the provider's firewall, and does it lead to this machine?",
                 "服务商的防火墙是否放行了 :443，它是否指向本机？",
             ),
+            Self::NoAccount { .. } => (
+                "are ip_cert.eab_kid and ip_cert.eab_hmac_key what the CA's web site shows?",
+                "ip_cert.eab_kid 和 ip_cert.eab_hmac_key 是否与 CA 网站上显示的一致？",
+            ),
+            Self::NoProfile { .. } => return Kind::InvalidProfile.advice(),
+            Self::Problem { kind: Kind::Unauthorized, .. } => return None, // nobody has looked at an address
             Self::Problem { kind, .. } | Self::Validation { kind, .. } => return kind.advice(),
             Self::Rehearsal(error) => return error.advice(),
             Self::Clock { .. } => (
@@ -71,6 +77,8 @@ impl IssueError {
             }
             Self::Roots(_)
             | Self::EabKey
+            | Self::NoAccount { .. }
+            | Self::NoProfile { .. }
             | Self::NotAcme(_)
             | Self::Library(_)
             | Self::Clock { .. }
@@ -114,7 +122,9 @@ impl IssueError {
             Self::Rehearsal(_) => Disposition::Rehearsal,
             Self::TooEarly { until } => Disposition::NotBefore(*until),
             Self::Invalid => Disposition::Validation,
-            Self::EabKey | Self::NoChallenge(..) => Disposition::Refused,
+            Self::EabKey | Self::NoAccount { .. } | Self::NoProfile { .. } | Self::NoChallenge(..) => {
+                Disposition::Refused
+            }
             Self::Roots(_)
             | Self::NotAcme(_)
             | Self::Library(_)
@@ -150,7 +160,11 @@ impl IssueError {
             Self::Clock { .. }
             | Self::Certificate { source: PairError::Future(_) | PairError::Past(_), .. } => Class::Clock,
             Self::Certificate { .. } => Class::Ca,
-            Self::Roots(_) | Self::EabKey | Self::NoChallenge(..) => Class::Configuration,
+            Self::Roots(_)
+            | Self::EabKey
+            | Self::NoAccount { .. }
+            | Self::NoProfile { .. }
+            | Self::NoChallenge(..) => Class::Configuration,
             Self::Request(_) => Class::Fault,
             Self::Store(_) => Class::Store,
         }
