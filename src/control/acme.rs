@@ -22,6 +22,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 pub(crate) use self::authorize::Answers;
+use self::authorize::way_of;
 pub(crate) use self::error::IssueError;
 use self::patience::with_patience;
 pub(crate) use self::renewal_info::{RenewalInfo, RenewalInfoError, ask as ask_renewal_info};
@@ -143,17 +144,22 @@ impl Job {
         }
         let found = session.ask(async || session.account.order(pending.order_url.clone()).await).await;
         match found {
-            Ok(mut order) => {
-                if order.state().status != OrderStatus::Invalid {
-                    self.board.step(Stage::OrderPlaced, "the order of an earlier try goes on");
-                    return Ok(Some((order, pending.key_pem)));
-                }
+            Ok(mut order) if order.state().status == OrderStatus::Invalid => {
+                // The CA has looked, and nobody has heard of it: it counts now.
+                let why = session.why_invalid(&mut order).await;
+                self.forget_pending().await?;
+                Err(why)
             }
-            Err(error) if error.ends_the_order() => {} // the CA does not know it any more
-            Err(error) => return Err(error),
+            Ok(order) => {
+                self.board.step(Stage::OrderPlaced, "the order of an earlier try goes on");
+                Ok(Some((order, pending.key_pem)))
+            }
+            Err(error) if error.ends_the_order() => {
+                self.forget_pending().await?; // the CA does not know it any more
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        self.forget_pending().await?;
-        Ok(None)
     }
 
     /// When a certificate may have been made for this order that nobody has seen or counted.
@@ -326,9 +332,12 @@ impl Session<'_> {
             let Ok(identifier) = self.ours(authorization.identifier().identifier) else {
                 continue;
             };
-            let said = authorization.challenges.iter().find_map(|challenge| challenge.error.clone());
-            if let Some(problem) = said {
-                let (way, kind) = (self.job.way, error::kind(&problem));
+            let said = authorization
+                .challenges
+                .iter()
+                .find_map(|challenge| Some((way_of(&challenge.r#type)?, challenge.error.clone()?)));
+            if let Some((way, problem)) = said {
+                let kind = error::kind(&problem);
                 return IssueError::Validation { identifier, way, kind, problem };
             }
         }

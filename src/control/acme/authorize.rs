@@ -154,6 +154,11 @@ impl Session<'_> {
     }
 }
 
+/// Which of our ways a challenge is for.
+pub(super) fn way_of(kind: &ChallengeType) -> Option<Challenge> {
+    [Challenge::Http01, Challenge::TlsAlpn01].into_iter().find(|way| kind_of(*way) == *kind)
+}
+
 fn kind_of(way: Challenge) -> ChallengeType {
     match way {
         Challenge::Http01 => ChallengeType::Http01,

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
+use super::faults::Faulty;
 use super::{ORDER, address, with_certificate};
 use crate::support::client::get;
 use crate::support::doorman::Doorman;
+use crate::support::fault_proxy::Resource;
 use crate::support::pebble::{Pebble, Terms};
 use crate::support::upstream::Upstream;
 use crate::support::{free_port, tls, until};
@@ -76,6 +79,28 @@ async fn kill_9_at_any_moment_of_a_renewal_leaves_a_whole_pair_and_one_account()
     assert_eq!(pebble.accounts(), 1);
     let renewed = door.command(&["renew", "--force"]).await;
     assert!(renewed.status.success(), "after all that it still renews: {renewed:?}");
+}
+
+#[tokio::test]
+async fn an_order_that_the_ca_gave_up_while_nobody_listened_is_a_failed_validation() {
+    let nobody = free_port();
+    let unreachable = |terms| Terms { sleep: 3, http_port: nobody, ..terms };
+    let mut faulty = Faulty::of(unreachable, |settings| settings, |_| {}).await;
+    until("the CA is told", ORDER, async || (faulty.proxy.asked(Resource::Challenge) == 1).then_some(()))
+        .await;
+    faulty.door.process.kill();
+    until("it has looked", ORDER, async || (faulty.pebble.count("set INVALID") > 0).then_some(())).await;
+
+    faulty.door.start_again().await;
+
+    let status = faulty.failed().await;
+    assert_eq!(status["last_error_class"], "validation", "{status:#}");
+    assert!(status["last_error"].as_str().unwrap().contains("could not reach http://"), "{status:#}");
+    assert_eq!(faulty.proxy.asked(Resource::NewOrder), 1, "and the next one waits");
+    let state = std::fs::read_to_string(faulty.door.stored("state.json")).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert!(state["budget"]["whole_at"].is_string(), "one of five is spent: {state:#}");
+    assert_eq!(state["approach"], "rehearsed");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ enum Step {
     Begin,
     Keep(u32),
     Validate(u32),
+    Hear(u32),
     Finalize(u32),
     Install(Certificate),
     Forget(Certificate),
@@ -93,6 +94,7 @@ impl World {
                 Outcome::Next(Step::Validate(id))
             }
             Step::Validate(id) => self.validate(id, job.way),
+            Step::Hear(id) => self.hear_that_it_failed(id),
             Step::Finalize(id) => self.finalize(id),
             Step::Install(certificate) => {
                 self.disk.live = Some(certificate);
@@ -142,7 +144,7 @@ impl World {
         let installed = self.disk.live.map(Order::Issued);
         let of_use = |(id, placed_at): &(u32, OffsetDateTime)| {
             let order = self.ca.orders.get(id).copied();
-            *placed_at + ORDER_LIFE > self.believed() && order != installed && order != Some(Order::Invalid)
+            *placed_at + ORDER_LIFE > self.believed() && order != installed
         };
         match self.disk.pending.filter(of_use) {
             Some((id, _)) => Outcome::Next(Step::Validate(id)),
@@ -169,10 +171,7 @@ impl World {
             (Misfortune::CaDown, _) => Outcome::Failed(Class::Network, Disposition::Retry),
             (Misfortune::Stalled, _) => self.stall(),
             (_, Order::Pending) if unreachable => match self.ca.fail_validation(self.now, id) {
-                Ok(()) => {
-                    self.disk.pending = None;
-                    Outcome::Failed(Class::Validation, Disposition::Validation)
-                }
+                Ok(()) => Outcome::Next(Step::Hear(id)),
                 Err(overdrawn) => self.limited(overdrawn),
             },
             (_, Order::Pending) => {
@@ -182,8 +181,14 @@ impl World {
                 Outcome::Next(Step::Finalize(id))
             }
             (_, Order::Ready | Order::Issued(_)) => Outcome::Next(Step::Finalize(id)),
-            (_, Order::Invalid) => panic!("an invalid order is not taken up"),
+            (_, Order::Invalid) => Outcome::Next(Step::Hear(id)), // of an earlier try, which was killed
         }
+    }
+
+    fn hear_that_it_failed(&mut self, id: u32) -> Outcome {
+        assert_eq!(self.ca.orders[&id], Order::Invalid);
+        self.disk.pending = None;
+        Outcome::Failed(Class::Validation, Disposition::Validation)
     }
 
     fn finalize(&mut self, id: u32) -> Outcome {
