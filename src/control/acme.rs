@@ -70,6 +70,8 @@ pub(crate) struct Job {
     pub(crate) config: IpCert,
     /// The lifecycle's terms.
     pub(crate) terms: String,
+    /// What the CA counts.
+    pub(crate) counted: String,
     /// Whether it is tried out first.
     pub(crate) approach: Approach,
     /// On which way the CA comes to see that the addresses are ours.
@@ -135,25 +137,27 @@ impl Job {
     /// The order of an earlier try, when it can still lead to something.
     async fn resumed(&self, session: &Session<'_>) -> Result<Option<(Order, String)>, IssueError> {
         let pending = self.store.off_thread(Store::pending).await?;
-        let Some(pending) = pending.filter(|pending| pending.terms == self.terms) else {
+        let Some(pending) = pending else {
             return Ok(None);
         };
-        if pending.touched_at + ORDER_LIFE <= clock::now() {
+        if pending.terms != self.terms || pending.touched_at + ORDER_LIFE <= clock::now() {
             self.forget_pending().await?;
             return self.unseen(&pending).map_or(Ok(None), |at| Err(IssueError::Lost { at }));
         }
         let found = session.ask(async || session.account.order(pending.order_url.clone()).await).await;
         match found {
-            Ok(mut order) if order.state().status == OrderStatus::Invalid => {
+            Ok(mut order) => match order.state().status {
                 // The CA has looked, and nobody has heard of it: it counts now.
-                let why = session.why_invalid(&mut order).await;
-                self.forget_pending().await?;
-                Err(why)
-            }
-            Ok(order) => {
-                self.board.step(Stage::OrderPlaced, "the order of an earlier try goes on");
-                Ok(Some((order, pending.key_pem)))
-            }
+                OrderStatus::Invalid => {
+                    let why = session.why_invalid(&mut order).await;
+                    self.forget_pending().await?;
+                    Err(why)
+                }
+                OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid => {
+                    self.board.step(Stage::OrderPlaced, "the order of an earlier try goes on");
+                    Ok(Some((order, pending.key_pem)))
+                }
+            },
             Err(error) if error.ends_the_order() => {
                 self.forget_pending().await?; // the CA does not know it any more
                 Ok(None)
@@ -169,7 +173,7 @@ impl Job {
                 notes.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.has_counted(*at))
             })
         };
-        pending.finalized_at.filter(|at| !counted(at))
+        pending.finalized_at.filter(|at| pending.counted == self.counted && !counted(at))
     }
 
     async fn forget_pending(&self) -> Result<(), IssueError> {
@@ -245,6 +249,7 @@ impl Session<'_> {
     ) -> Result<(), IssueError> {
         let pending = Pending {
             terms: self.job.terms.clone(),
+            counted: self.job.counted.clone(),
             touched_at: clock::now(),
             finalized_at,
             order_url: order.url().to_owned(),

@@ -163,7 +163,8 @@ impl Lifecycle {
     }
 
     /// Until when the order in flight may not be placed, at this moment of the CA's clock. Ours has let it begin, and may
-    /// have been ahead then. One in the place of an order that was lost, and its certificate with it, may.
+    /// have been ahead then. One in the place of an order that was lost, and its certificate with it, may: a damaged store
+    /// costs that one.
     #[must_use]
     pub fn too_early(&self, now_at_the_ca: OffsetDateTime) -> Option<OffsetDateTime> {
         let forced = matches!(self.activity, Activity::Renewing { insistence: Insistence::Forced, .. });
@@ -174,7 +175,7 @@ impl Lifecycle {
     /// Whether a certificate that was asked for then, by the CA's clock, has been counted.
     #[must_use]
     pub fn has_counted(&self, at: OffsetDateTime) -> bool {
-        self.ledger.knows(at, &self.terms.name)
+        self.ledger.knows(at, &self.terms.counted)
     }
 
     /// Failures in a row.
@@ -299,7 +300,7 @@ impl Lifecycle {
         if !again {
             let paid = self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now));
             let cause = if lost || paid && self.cause() == Cause::Due { Cause::Lost } else { self.cause() };
-            self.ledger.enter(at, &self.terms.name, cause);
+            self.ledger.enter(at, &self.terms.counted, cause);
             self.in_hand = in_hand;
         }
     }
@@ -398,7 +399,7 @@ impl Lifecycle {
     /// The moment from which the certificates issued lately allow one more, when it is not now.
     fn governor(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let life = self.held.as_ref().map(|held| held.life);
-        self.ledger.closed_until(now, &self.terms.name, life)
+        self.ledger.closed_until(now, &self.terms.counted, life)
     }
 
     /// What is being waited for already.

@@ -183,14 +183,14 @@ impl ValidationBudget {
     }
 }
 
-/// Certificates issued: at most four of the same terms in seven days unless forced, where Let's Encrypt allows five.
+/// Certificates issued: at most four of the same identifiers in seven days unless forced, where Let's Encrypt allows five.
 ///
 /// And at most three in half of that span while there is time, so that the four are never spent at once: when the fourth
 /// is, the first is so old that the next may come when the fourth is due. A life under four days would need more than
 /// that for its renewals at half of it; there the span is one life, in which renewals need two of the four.
 ///
-/// Renewals that were forced, and those whose order was lost, must not cost the certificate: while less than four are
-/// spent without, one more is let through when the last is 34 h old, for by then the CA has refilled that much.
+/// Renewals that were forced must not cost the certificate: where one was, and less than four were due, one more is let
+/// through when the last is 34 h old, for by then the CA has refilled that much.
 ///
 /// Moments are those of the CA's clock. Ours, by which is asked, may differ by [`CLOCK_TOLERANCE`]: what the CA allows
 /// again is left alone for so much longer.
@@ -203,7 +203,8 @@ pub struct Ledger {
 struct Issued {
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
-    terms: String,
+    /// The directory and the identifiers, as one word.
+    counted: String,
     #[serde(default)]
     cause: Cause,
 }
@@ -217,8 +218,7 @@ pub enum Cause {
     Due,
     /// Somebody insisted.
     Force,
-    /// It was lost with its order, or ordered in the place of one that was: a damaged store, or a CA that is away for
-    /// hours between the last two requests, costs one.
+    /// It was lost with its order, or ordered in the place of one that was.
     Lost,
 }
 
@@ -234,20 +234,20 @@ impl Ledger {
     const LONGEST: usize = 64;
 
     /// A certificate was issued.
-    pub fn enter(&mut self, now: OffsetDateTime, terms: &str, cause: Cause) {
+    pub fn enter(&mut self, now: OffsetDateTime, counted: &str, cause: Cause) {
         let longest = Self::SPAN + CLOCK_TOLERANCE;
         self.issued.retain(|issued| issued.at > now - longest && issued.at <= now + CLOCK_TOLERANCE);
         if self.issued.len() == Self::LONGEST {
             self.issued.remove(0);
         }
-        self.issued.push(Issued { at: now, terms: terms.to_owned(), cause });
+        self.issued.push(Issued { at: now, counted: counted.to_owned(), cause });
     }
 
     /// Whether one that was asked for at `at` is among them: it was fetched then, or while its order could be taken up.
     #[must_use]
-    pub fn knows(&self, at: OffsetDateTime, terms: &str) -> bool {
+    pub fn knows(&self, at: OffsetDateTime, counted: &str) -> bool {
         let fetched = at..=at + ORDER_LIFE;
-        self.issued.iter().any(|issued| issued.terms == terms && fetched.contains(&issued.at))
+        self.issued.iter().any(|issued| issued.counted == counted && fetched.contains(&issued.at))
     }
 
     /// The moment from which another one may be ordered, when it is not now; `life` is that of the certificate that is
@@ -256,14 +256,14 @@ impl Ledger {
     pub fn closed_until(
         &self,
         now: OffsetDateTime,
-        terms: &str,
+        counted: &str,
         life: Option<Life>,
     ) -> Option<OffsetDateTime> {
         let span = life.map(Life::length).filter(|length| *length < Self::SHORT_LIFE).unwrap_or(Self::SPAN);
         let longest = span + CLOCK_TOLERANCE.min(span / 100);
         // Entries further in the future come from a clock that was wrong.
         let counts = |issued: &&Issued| {
-            issued.terms == terms && issued.at > now - longest && issued.at <= now + CLOCK_TOLERANCE
+            issued.counted == counted && issued.at > now - longest && issued.at <= now + CLOCK_TOLERANCE
         };
         let mut recent: Vec<_> = self.issued.iter().filter(counts).collect();
         recent.sort_unstable_by_key(|issued| issued.at);
@@ -273,8 +273,9 @@ impl Ledger {
         let spread = nth_last(Self::MOST_AT_ONCE).map(|third| (third.at + span / 2).min(critical_from));
         let full = nth_last(Self::MOST).zip(recent.last()).map(|(fourth, last)| {
             let over = fourth.at + longest;
-            let due = recent.iter().filter(|issued| issued.cause == Cause::Due).count();
-            if due < Self::MOST { over.min(last.at + Self::REFILL) } else { over }
+            let of = |cause| recent.iter().filter(|issued| issued.cause == cause).count();
+            let somebody_insisted = of(Cause::Force) > 0 && of(Cause::Due) < Self::MOST;
+            if somebody_insisted { over.min(last.at + Self::REFILL) } else { over }
         });
         spread.max(full).filter(|open| *open > now)
     }
@@ -360,7 +361,7 @@ mod tests {
         let week = T0 + DAY * 7 + CLOCK_TOLERANCE;
         assert_eq!(ledger.closed_until(now, "a", held(now)), Some(week));
         assert_eq!(ledger.closed_until(now, "a", None), Some(week), "nor if nothing is held");
-        assert_eq!(ledger.closed_until(now, "b", None), None, "other terms");
+        assert_eq!(ledger.closed_until(now, "b", None), None, "other identifiers");
         assert_eq!(ledger.closed_until(now, "a", Some(life(MINUTE * 2))), None);
         let clock_was_ahead = T0 - DAY * 30;
         assert_eq!(ledger.closed_until(clock_was_ahead, "a", None), None);

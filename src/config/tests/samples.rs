@@ -40,7 +40,7 @@ fn the_reference_says_the_defaults() {
     assert_eq!(accepted(REFERENCE), accepted(PANEL));
     // The certificate's defaults show once it is enabled, with an address that may be.
     let enabled = REFERENCE.replace("enabled = false", "enabled = true").replace("203.0.113.7", "9.9.9.9");
-    let least = format!("{PANEL}[ip_cert]\nip = \"9.9.9.9\"\n");
+    let least = format!("{PANEL}[ip_cert]\nip = \"9.9.9.9\"\nprofile = \"shortlived\"\n"); // named, it must be offered
     assert!(accepted(&enabled).ip_cert.is_some());
     assert_eq!(accepted(&enabled), accepted(&least));
 }

@@ -124,9 +124,10 @@ pub(crate) enum IssueError {
         /// What is wrong with it.
         source: PairError,
     },
-    /// The order of an earlier try is too old to be taken up, and the certificate that the CA may have made for it is lost.
+    /// The order of an earlier try is too old to be taken up, or its profile is not wanted any more, and the certificate
+    /// that the CA may have made for it is lost.
     #[error(
-        "an order that the CA had finished was not taken up in time; its certificate is lost, and counts"
+        "an order that the CA had finished cannot be taken up any more; its certificate is lost, and counts"
     )]
     Lost {
         /// When it was asked for, by the CA's clock.

@@ -44,7 +44,7 @@ impl InWords for IssueError {
                 format!("CA 在 {} 秒内没有进展（订单状态为 {status:?}）", limit.as_secs())
             }
             Self::Certificate { source, .. } => format!("CA 签发的证书无法使用：{}", source.chinese()),
-            Self::Lost { .. } => "CA 已完成的订单没有及时取回；其证书已丢失，但仍计入限额".to_owned(),
+            Self::Lost { .. } => "CA 已完成的订单已无法继续使用；其证书已丢失，但仍计入限额".to_owned(),
             Self::TooEarly { .. } => "按 CA 的时钟，现在再申请一张证书为时过早；本机时钟偏快".to_owned(),
             Self::Request(error) => format!("无法生成证书请求：{error}"),
             Self::Store(error) => format!("无法使用存储目录：{}", error.chinese()),

@@ -84,6 +84,7 @@ impl Orders {
             Issuer::Acme => Ca::Acme(Box::new(Job {
                 config: config.clone(),
                 terms: terms.name.clone(),
+                counted: terms.counted.clone(),
                 approach: Approach::Straight,
                 way: Challenge::Http01,
                 replaces: None,
@@ -273,11 +274,16 @@ fn terms(config: &IpCert, issuer: Issuer) -> Terms {
     let profile = config.profile.as_ref().map(Profile::name).unwrap_or_default();
     let eab = config.eab.as_ref().map(|(kid, key)| (kid, key.expose()));
     let asking = format!("{:?} {eab:?} {:?}", config.email, config.profile);
+    let (name, counted) = match issuer {
+        Issuer::Acme => {
+            let url = &config.directory.url;
+            (format!("{url} {profile} {ips}"), format!("{url} {ips}"))
+        }
+        Issuer::LocalCa { .. } => (format!("local {ips}"), format!("local {ips}")),
+    };
     Terms {
-        name: match issuer {
-            Issuer::Acme => format!("{} {profile} {ips}", config.directory.url),
-            Issuer::LocalCa { .. } => format!("local {ips}"),
-        },
+        name,
+        counted,
         asking: hex(&sha256(asking.as_bytes())),
         auto_renew: config.auto_renew,
         renew_threshold: config.renew_threshold,

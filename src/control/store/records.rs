@@ -44,6 +44,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Pending {
     /// The lifecycle's terms of the order.
     pub(crate) terms: String,
+    /// What the CA counts its certificate under.
+    pub(crate) counted: String,
     /// When it was placed, or the CA was last asked for its certificate.
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) touched_at: OffsetDateTime,

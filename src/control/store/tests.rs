@@ -112,6 +112,7 @@ fn an_order_is_over_when_its_certificate_is_live() {
     let pending = Pending {
         finalized_at: None,
         terms: "t".to_owned(),
+        counted: "c".to_owned(),
         touched_at: datetime!(2026-01-01 00:00 UTC),
         order_url: "https://ca/1".to_owned(),
         key_pem: issued.key_pem.clone(),

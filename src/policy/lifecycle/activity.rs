@@ -11,8 +11,10 @@ use crate::policy::schedule::{self, Life};
 /// What the administrator agreed with the CA; a change of it makes everything that was refused possible again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Directory, profile and identifiers as one word: certificates of other words are not counted or kept.
+    /// Directory, profile and identifiers as one word: what was issued under another word is replaced.
     pub name: String,
+    /// Directory and identifiers as one word: the CA counts the certificates of one set, whatever their profile.
+    pub counted: String,
     /// What else goes into a request, as one word: it does not make a certificate another one, but a refusal void.
     pub asking: String,
     /// Renew without being asked.

@@ -29,6 +29,7 @@ const LAST_LINES: usize = 60;
 fn terms(life: Duration) -> Terms {
     Terms {
         name: "ca".to_owned(),
+        counted: "ca".to_owned(),
         asking: String::new(),
         auto_renew: true,
         renew_threshold: DAY * 3,

@@ -19,7 +19,8 @@ const HEALTHS: [Health; 4] = [Health::Valid, Health::Critical, Health::Expired, 
 
 fn terms() -> Terms {
     Terms {
-        name: "ca 192.0.2.1".to_owned(),
+        name: "ca profile 192.0.2.1".to_owned(),
+        counted: "ca 192.0.2.1".to_owned(),
         asking: String::new(),
         auto_renew: true,
         renew_threshold: HOUR * 72,
@@ -123,11 +124,11 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
     }
     lifecycle.alerts.see(NOW, lifecycle.situation(NOW));
     if conditions.contains(&"governor closed") {
-        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
+        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().counted, Cause::Due));
     }
     if from == "blocked by the governor" && !due {
-        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
-        let until = lifecycle.ledger.closed_until(NOW, &terms().name, held(health).map(|held| held.life));
+        (0..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().counted, Cause::Due));
+        let until = lifecycle.ledger.closed_until(NOW, &terms().counted, held(health).map(|held| held.life));
         lifecycle.activity = Activity::Blocked { by: Obstacle::Governor { until: until.unwrap() } };
     }
     if conditions.contains(&"budget spent") {
@@ -361,7 +362,7 @@ fn a_renewal_that_was_killed_after_the_installation_is_not_made_again() {
 fn a_certificate_that_is_bought_is_installed_whatever_the_governor_says() {
     for (fate, begins) in [(in_hand(), 1), (Fate::Useless, 0)] {
         let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
-        (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().name, Cause::Due));
+        (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().counted, Cause::Due));
         lifecycle.handle(NOW, Event::Issued { at: NOW, fate: fate.clone() }, Jitter::NONE);
         lifecycle.handle(NOW, failed, Jitter::NONE);
         let now = (NOW, Jitter::NONE);
@@ -373,6 +374,37 @@ fn a_certificate_that_is_bought_is_installed_whatever_the_governor_says() {
         after.handle(NOW + HOUR, Event::Issued { at: NOW + HOUR, fate: in_hand() }, Jitter::NONE);
         assert_eq!(after.ledger == ledger, begins == 1, "fetched once more, it counts once: {fate:?}");
     }
+}
+
+#[test]
+fn what_was_lost_with_its_order_counts_like_any_other() {
+    let week = NOW + HOUR * 169;
+    let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
+    (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().counted, Cause::Due));
+    lifecycle.handle(NOW, Event::Issued { at: NOW, fate: Fate::Lost }, Jitter::NONE);
+    assert_eq!(lifecycle.too_early(NOW + HOUR * 40), Some(week));
+
+    // One in its place is a second one, not an exception that makes others.
+    lifecycle.handle(NOW, Event::Issued { at: NOW, fate: in_hand() }, Jitter::NONE);
+    lifecycle.handle(NOW, failed, Jitter::NONE);
+    let another = Fate::InHand { fingerprint: "another".to_owned() };
+    lifecycle.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
+    lifecycle.handle(NOW + HOUR, Event::Issued { at: NOW + HOUR, fate: another }, Jitter::NONE);
+    assert_eq!(lifecycle.governor(NOW + HOUR * 40), Some(week));
+}
+
+#[test]
+fn another_profile_is_counted_with_the_one_before() {
+    let (mut before, _) = situation(Health::Valid, "waiting", "request");
+    (0..Ledger::MOST).for_each(|_| before.ledger.enter(NOW, &terms().counted, Cause::Due));
+    let another = Terms { name: "ca another 192.0.2.1".to_owned(), ..terms() };
+    let replaced = held(Health::Valid).map(|held| Held { of_these_terms: false, ..held });
+    let now = (NOW, Jitter::NONE);
+
+    let mut after = Lifecycle::restore(another, replaced, Ports::Ours, before.memory(), now);
+
+    assert_eq!(orders(&after.handle(NOW, Event::Tick, Jitter::NONE)), []);
+    assert_eq!(name(after.activity()), "blocked by the governor");
 }
 
 #[test]

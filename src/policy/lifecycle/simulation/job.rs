@@ -137,7 +137,6 @@ impl World {
             return Outcome::Failed(class, disposition);
         }
         if let Some(at) = self.lost_order() {
-            self.loses_state();
             self.happens(Event::Issued { at, fate: Fate::Lost });
             return Outcome::Failed(Class::Ca, Disposition::Retry);
         }

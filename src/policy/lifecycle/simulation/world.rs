@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::ca::{Ca, Certificate, Wish};
+use super::ca::{Ca, Certificate, Order, Wish};
 use super::dice::Dice;
 use super::job::Job;
 use super::{BEGIN, DAY, HOUR, terms};
@@ -209,8 +209,10 @@ impl World {
         }
         if self.one_in(20) {
             self.note("pending.json is damaged");
-            self.disk.pending = None;
-            self.loses_state(); // it may cost an order
+            let order = self.disk.pending.take().and_then(|(id, _)| self.ca.orders.get(&id));
+            if matches!(order, Some(Order::Issued(_))) {
+                self.loses_state(); // nobody knows any more that it was asked for
+            }
         }
     }
 
