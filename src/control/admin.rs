@@ -267,9 +267,7 @@ fn refused(why: Refusal) -> Response<Body> {
         Refusal::Refused(until) => {
             ("refused", Some(until), "the CA refuses this configuration; correct it, as `last_error` says")
         }
-        Refusal::Port => {
-            ("port", None, "no listener that the CA could reach is ours; free the port, as `listeners` says")
-        }
+        Refusal::Port => ("port", None, "no listener that the CA could reach is ours; `last_error` says why"),
     };
     let until = until.map(when::text);
     let error = match &until {

@@ -38,6 +38,8 @@ pub enum Kind {
     PortLost,
     /// The CA allows the next try only after the certificate has expired.
     RateLimited,
+    /// Port 80 is not ours though no other program has it, and little time is left.
+    PortMissing,
     /// Another program has port 80, and little time is left.
     PortTaken,
     /// More than five tries in a row have failed.
@@ -182,7 +184,9 @@ pub enum Trouble {
     /// Nothing: it is not due, or being done.
     Nothing,
     /// It is due and another program has the port.
-    Port,
+    PortTaken,
+    /// It is due and the port is not ours for another reason.
+    PortMissing,
     /// The CA wants to be asked again only when the certificate has expired.
     LimitBeyondExpiry,
     /// Something else that may go away by itself.
@@ -254,11 +258,12 @@ impl Open {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PortJoined,
         Self::SecondWay,
         Self::PortLost,
         Self::RateLimited,
+        Self::PortMissing,
         Self::PortTaken,
         Self::RenewalFailing,
         Self::XrayStale,
@@ -269,11 +274,12 @@ impl Kind {
     ];
 
     /// Those that are told because something got worse, the worst last.
-    pub const WORSENINGS: [Self; 8] = [
+    pub const WORSENINGS: [Self; 9] = [
         Self::PortJoined,
         Self::SecondWay,
         Self::PortLost,
         Self::RateLimited,
+        Self::PortMissing,
         Self::PortTaken,
         Self::RenewalFailing,
         Self::Critical,
@@ -289,6 +295,7 @@ impl Kind {
             | Self::SecondWay
             | Self::PortLost
             | Self::RateLimited
+            | Self::PortMissing
             | Self::PortTaken
             | Self::RenewalFailing => Severity::Warning,
             Self::XrayStale => Severity::Error,
@@ -304,6 +311,7 @@ impl Kind {
             Self::SecondWay => "second_way",
             Self::PortLost => "port_lost",
             Self::RateLimited => "rate_limited",
+            Self::PortMissing => "port_missing",
             Self::PortTaken => "port_taken",
             Self::RenewalFailing => "renewal_failing",
             Self::XrayStale => "xray_stale",
@@ -322,6 +330,9 @@ impl Kind {
             Self::SecondWay => "port 80 does not do, so the certificate is validated over port 443 instead",
             Self::PortLost => "another program has a port that was doorman's",
             Self::RateLimited => "the CA allows the next try only after the certificate has expired",
+            Self::PortMissing => {
+                "port 80 is not doorman's, and without the port the certificate cannot be renewed in time"
+            }
             Self::PortTaken => {
                 "another program has port 80, and without the port the certificate cannot be renewed in time"
             }
@@ -340,7 +351,8 @@ impl Kind {
             Self::SecondWay => situation.route == Route::Detour,
             Self::PortLost => situation.company == Company::Lost,
             Self::RateLimited => situation.trouble == Trouble::LimitBeyondExpiry,
-            Self::PortTaken => situation.trouble == Trouble::Port && situation.worth != Worth::Good,
+            Self::PortMissing => situation.trouble == Trouble::PortMissing && situation.worth != Worth::Good,
+            Self::PortTaken => situation.trouble == Trouble::PortTaken && situation.worth != Worth::Good,
             Self::RenewalFailing => situation.failures > FAILURES_UNTOLD,
             Self::Critical => situation.worth == Worth::Critical,
             Self::Expired => situation.worth == Worth::Expired,
@@ -440,7 +452,7 @@ mod tests {
 
     #[test]
     fn the_port_is_worth_a_warning_when_little_time_is_left() {
-        let port = |worth| Situation { worth, trouble: Trouble::Port, ..WELL };
+        let port = |worth| Situation { worth, trouble: Trouble::PortTaken, ..WELL };
         let mut open = Open::default();
         assert_eq!(told(&mut open, T0, port(Worth::Good)), []);
         assert_eq!(told(&mut open, T0, port(Worth::Short)), [(Kind::PortTaken, Edge::News)]);

@@ -23,7 +23,7 @@ pub use self::activity::{Activity, Fallback, Held, Obstacle, Reason, Terms};
 pub use self::event::{Accepted, Action, Event, Fate, Insistence, Refusal};
 pub use self::memory::Memory;
 pub use self::projection::{Health, Milestones, Word};
-pub use self::ways::{Doors, Ports};
+pub use self::ways::{Doors, Ports, Standing};
 use self::ways::{Neighbours, Seen, Ways, Wish};
 use super::alert::{self, Alert, Edge, Kind, Notice};
 use super::failure::{Approach, Challenge, Class, Disposition, Failure};

@@ -96,7 +96,7 @@ pub enum Kind {
 pub enum State {
     /// Bound and accepting.
     Listening,
-    /// Another program has the port; we go on trying.
+    /// Not ours, for whatever reason; we go on trying.
     Waiting,
 }
 

@@ -13,8 +13,8 @@ impl Driver {
             let lifecycle = notes.lifecycle.as_ref();
             lifecycle.map_or_else(|| Notice::bare(alert, now), |it| it.notice(now, alert))
         });
-        if alert.kind == Kind::PortTaken {
-            notice.detail = work::holders(&self.context);
+        if matches!(alert.kind, Kind::PortTaken | Kind::PortMissing) {
+            notice.detail = Some(work::why_not_ours(&self.context));
         }
         log_alert(&notice);
         self.notifier.put(notice);

@@ -22,7 +22,7 @@ use crate::control::store::{Origin, Store, StoreError};
 use crate::control::zh_cn::InWords;
 use crate::control::{Context, Issuer, when};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
-use crate::policy::lifecycle::{Doors, Event, Fallback, Fate, Held, Ports, Terms};
+use crate::policy::lifecycle::{Doors, Event, Fallback, Fate, Held, Ports, Standing, Terms};
 use crate::policy::renewal_info::Advice;
 use crate::policy::schedule::Jitter;
 use crate::policy::sentence::Sentence;
@@ -227,6 +227,22 @@ pub(super) fn doors(context: &Context) -> Doors {
         ours: those(|listener| listener.state == State::Listening),
         taken: those(|listener| listener.state == State::Waiting && listener.holder.is_some()),
         shared: those(|listener| listener.joined.is_some()),
+        http: standing(&listeners),
+    }
+}
+
+fn standing(listeners: &[Listener]) -> Standing {
+    let mut http = listeners.iter().filter(|listener| listener.kind == Kind::Http).peekable();
+    if http.peek().is_none() {
+        return Standing::Missing;
+    }
+    let waiting: Vec<_> = http.filter(|listener| listener.state == State::Waiting).collect();
+    if waiting.iter().any(|listener| listener.holder.is_some()) {
+        Standing::Taken
+    } else if waiting.is_empty() {
+        Standing::Ours
+    } else {
+        Standing::Missing
     }
 }
 
@@ -236,23 +252,25 @@ fn reachable(ips: &[IpAddr], listeners: &[Listener]) -> Ports {
     Ports::new(http, way(ips, listeners, is_a_way_of_tls))
 }
 
-/// Who has the ports that are not ours, for people.
-pub(super) fn holders(context: &Context) -> Option<Sentence> {
+/// Who has the listeners of HTTP-01 that are not ours, or why else they are not, for people.
+pub(super) fn why_not_ours(context: &Context) -> Sentence {
     let listeners = context.listeners.load();
-    let taken = listeners.iter().filter(|it| it.kind == Kind::Http && it.state == State::Waiting);
-    taken.map(in_words).reduce(|told, one| told.and(&one))
+    let waiting = listeners.iter().filter(|it| it.kind == Kind::Http && it.state == State::Waiting);
+    let told = waiting.map(in_words).reduce(|told, one| told.and(&one));
+    told.unwrap_or_else(|| Sentence::new("http.listen names no listener", "http.listen 中没有监听地址"))
 }
 
-/// A listener and who has it: `0.0.0.0:80: nginx (pid 42, nginx.service, of root)`.
+/// A listener and who has it, `0.0.0.0:80: nginx (pid 42, nginx.service, of root)`, or why else it is not ours.
 fn in_words(listener: &Listener) -> Sentence {
     let address = listener.address;
-    match &listener.holder {
-        Some(holder) => {
+    match (&listener.holder, &listener.detail) {
+        (Some(holder), _) => {
             let who = holder.in_words();
             let chinese = who.in_language(Language::Chinese);
             Sentence::new(format!("{address}: {who}"), format!("{address}：{chinese}"))
         }
-        None => Sentence::quoted(address.to_string()),
+        (None, Some(why)) => Sentence::new(format!("{address}: {why}"), format!("{address}：{why}")),
+        (None, None) => Sentence::quoted(address.to_string()),
     }
 }
 
@@ -298,6 +316,8 @@ fn terms(config: &IpCert, issuer: Issuer) -> Terms {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::occupant::Occupant;
+    use crate::shared::listeners::Holder;
 
     fn listener(address: &str, state: State) -> Listener {
         Listener {
@@ -320,6 +340,24 @@ mod tests {
         assert_eq!(reachable(&[v4, v6], &taken_on_v6[..1]), Ports::Ours);
         assert_eq!(reachable(&[v4], &taken_on_v6[1..]), Ports::Taken);
         assert_eq!(reachable(&[v4], &[]), Ports::Taken);
+    }
+
+    #[test]
+    fn a_port_is_taken_only_if_another_program_has_it() {
+        let at = |state| listener("0.0.0.0:80", state);
+        let holder = Holder {
+            pid: None,
+            program: None,
+            command: None,
+            unit: None,
+            user: Some("root".to_owned()),
+            kind: Occupant::Unknown,
+        };
+        let taken = Listener { holder: Some(holder), ..at(State::Waiting) };
+        assert_eq!(standing(&[at(State::Listening)]), Standing::Ours);
+        assert_eq!(standing(&[at(State::Listening), taken]), Standing::Taken);
+        assert_eq!(standing(&[at(State::Waiting)]), Standing::Missing, "no privilege, for instance");
+        assert_eq!(standing(&[]), Standing::Missing);
     }
 
     #[test]

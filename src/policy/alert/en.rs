@@ -59,6 +59,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::SecondWay => "Port 80 does not do; the certificate comes over port 443",
         Kind::PortLost => "Another program has a port that was doorman's",
         Kind::RateLimited => "The CA allows the next try only after the certificate has expired",
+        Kind::PortMissing => "Port 80 is not doorman's, so the certificate cannot be renewed",
         Kind::PortTaken => "Another program has port 80, so the certificate cannot be renewed",
         Kind::RenewalFailing => "The renewal of the certificate keeps failing",
         Kind::XrayStale => "Xray still serves an old certificate",
@@ -113,6 +114,9 @@ fn doing(doing: Doing<'_>) -> String {
         }
         Kind::PortLost => "doorman tries to take the port every two seconds.",
         Kind::RateLimited => "doorman waits for the moment that the CA named, and tries again then.",
+        Kind::PortMissing => {
+            "doorman tries every two seconds to take what http.listen names, and renews at once when it has it."
+        }
         Kind::PortTaken => {
             "doorman tries to take the port every two seconds, and renews at once when it is free."
         }
@@ -134,6 +138,7 @@ fn doing(doing: Doing<'_>) -> String {
         | Kind::SecondWay
         | Kind::PortLost
         | Kind::RateLimited
+        | Kind::PortMissing
         | Kind::PortTaken
         | Kind::RenewalFailing
         | Kind::Critical
@@ -159,7 +164,7 @@ fn renewal(said: Said<'_>) -> String {
             format!("Not now: four certificates were issued lately. One more from {at} on.")
         }
         Said::Refused(at) => format!("Not now: the CA refuses the configuration. It is asked again at {at}."),
-        Said::Port => "Not now: another program has port 80.".to_owned(),
+        Said::Port => "Not now: port 80 is not doorman's. “doorman status” says why.".to_owned(),
         Said::Disabled => "There is no certificate to renew.".to_owned(),
         Said::Busy => "doorman is busy; ask again in a moment.".to_owned(),
     }
@@ -178,6 +183,9 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
         }
         Kind::PortLost => {
             "Stop the program that has the port, or move it to another one. “doorman status” says which it is."
+        }
+        Kind::PortMissing => {
+            "No other program has it: a privilege is missing, or an address of this machine, or a line of http.listen. “doorman status” says which."
         }
         Kind::PortTaken => {
             "Stop the program that has port 80, or move it to another port. “doorman status” says which it is."

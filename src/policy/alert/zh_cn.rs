@@ -50,6 +50,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::SecondWay => "80 端口无法使用，证书改由 443 端口验证",
         Kind::PortLost => "原属 doorman 的端口被其他程序占用",
         Kind::RateLimited => "CA 要等到证书过期之后才允许再次申请",
+        Kind::PortMissing => "doorman 没有拿到 80 端口，证书无法续期",
         Kind::PortTaken => "80 端口被其他程序占用，证书无法续期",
         Kind::RenewalFailing => "证书续期连续失败",
         Kind::XrayStale => "Xray 仍在使用旧证书",
@@ -115,6 +116,7 @@ fn doing(doing: Doing<'_>) -> String {
         Kind::SecondWay => "只要可行，doorman 就继续通过 443 端口续期，80 端口可用后会自动恢复。",
         Kind::PortLost => "doorman 每两秒尝试一次接管该端口。",
         Kind::RateLimited => "doorman 会等到 CA 指定的时间再试。",
+        Kind::PortMissing => "doorman 每两秒尝试一次接管 http.listen 中的端口，一旦拿到便立即续期。",
         Kind::PortTaken => "doorman 每两秒尝试一次接管该端口，一旦空出便立即续期。",
         Kind::RenewalFailing => "doorman 会自动继续重试。",
         Kind::XrayStale => "doorman 会继续观察；只要旧证书仍然有效，就不会做任何会让用户断线的事。",
@@ -130,6 +132,7 @@ fn doing(doing: Doing<'_>) -> String {
         | Kind::SecondWay
         | Kind::PortLost
         | Kind::RateLimited
+        | Kind::PortMissing
         | Kind::PortTaken
         | Kind::RenewalFailing
         | Kind::Critical
@@ -153,7 +156,7 @@ fn renewal(said: Said<'_>) -> String {
         Said::Budget(at) => format!("现在不行：在 {at} 之前，CA 不再允许验证失败。"),
         Said::Governor(at) => format!("现在不行：近期已签发四张证书，{at} 起才能再签发。"),
         Said::Refused(at) => format!("现在不行：CA 拒绝了当前配置，将于 {at} 再次询问。"),
-        Said::Port => "现在不行：80 端口被其他程序占用。".to_owned(),
+        Said::Port => "现在不行：80 端口不在 doorman 手中。“doorman status”会说明原因。".to_owned(),
         Said::Disabled => "没有需要续期的证书。".to_owned(),
         Said::Busy => "doorman 正忙，请稍后再试。".to_owned(),
     }
@@ -171,6 +174,9 @@ fn remedy(kind: Kind, class: Option<Class>) -> &'static str {
             "如果 80 端口被其他程序占用，请释放它；否则请在服务商的防火墙中放行 80 端口。“doorman doctor”会指出障碍所在。"
         }
         Kind::PortLost => "请停掉占用该端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
+        Kind::PortMissing => {
+            "并没有其他程序占用它：缺的是权限、本机地址，或 http.listen 中的监听项。“doorman status”会指出是哪一样。"
+        }
         Kind::PortTaken => "请停掉占用 80 端口的程序，或让它改用其他端口。“doorman status”会显示是哪个程序。",
         Kind::XrayStale => {
             "“doorman status”会显示是哪个入站。请在面板页面中原样保存一次该入站：新证书立即生效。tcp、ws 和 httpupgrade 的已有连接不会断开；grpc 和 xhttp 的会断开，请选择空闲时段。"

@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::{Activity, Lifecycle, Obstacle, Reason};
+use super::{Activity, Lifecycle, Obstacle, Reason, Standing};
 use crate::policy::alert::{Open, Route, Situation, Trouble, Worth};
 use crate::policy::renewal_info::{RenewalInfo, Window};
 
@@ -123,7 +123,11 @@ impl Lifecycle {
             {
                 Trouble::LimitBeyondExpiry
             }
-            Activity::Blocked { by: Obstacle::Port } => Trouble::Port,
+            Activity::Blocked { by: Obstacle::Port } => match self.neighbours.http() {
+                Standing::Taken => Trouble::PortTaken,
+                Standing::Missing => Trouble::PortMissing,
+                Standing::Ours => Trouble::Other, // it is about to begin
+            },
             Activity::BackingOff { .. } | Activity::Blocked { .. } => Trouble::Other,
             Activity::Waiting { .. } | Activity::Renewing { .. } => Trouble::Nothing,
         };

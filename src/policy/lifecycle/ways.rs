@@ -20,9 +20,9 @@ pub enum Ports {
     Ours,
     /// HTTP-01 and TLS-ALPN-01 can.
     Both,
-    /// Another program has :80; TLS-ALPN-01 can, for :443 is ours.
+    /// :80 is not ours; TLS-ALPN-01 can, for :443 is.
     OnlyTls,
-    /// None: another program has the port.
+    /// None: neither port is ours.
     Taken,
 }
 
@@ -48,13 +48,27 @@ pub struct Doors {
     pub taken: BTreeSet<SocketAddr>,
     /// Those of ours on which another program listens too.
     pub shared: BTreeSet<SocketAddr>,
+    /// How those of HTTP-01 stand.
+    pub http: Standing,
+}
+
+/// How the listeners of HTTP-01 stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// All are ours.
+    #[default]
+    Ours,
+    /// Another program has one.
+    Taken,
+    /// One is not ours and nobody else's, or there is none.
+    Missing,
 }
 
 /// Why HTTP-01 does not do: each kind is answered by one automatic try over TLS-ALPN-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Hindrance {
-    /// Another program has :80.
+    /// :80 is not ours.
     PortTaken,
     /// The token did not come back through our own listener.
     SelfCheck,
@@ -141,6 +155,7 @@ pub(super) struct Neighbours {
     /// Since when one of these is another's.
     lost_since: Option<OffsetDateTime>,
     shared: bool,
+    http: Standing,
 }
 
 impl Neighbours {
@@ -161,6 +176,11 @@ impl Neighbours {
         self.lost_since =
             if lost { self.lost_since.filter(|since| *since <= now).or(Some(now)) } else { None };
         self.shared = !doors.shared.is_empty();
+        self.http = match (self.http, doors.http) {
+            // What the kernel keeps for a minute after a program has ended is still its doing.
+            (Standing::Taken, Standing::Missing) => Standing::Taken,
+            (_, now) => now,
+        };
         if had == self.had {
             return Seen::Known;
         }
@@ -176,6 +196,11 @@ impl Neighbours {
         } else {
             Company::Alone
         }
+    }
+
+    /// How the listeners of HTTP-01 stand.
+    pub(super) fn http(&self) -> Standing {
+        self.http
     }
 
     /// When it becomes something to say.
@@ -208,7 +233,7 @@ mod tests {
 
     fn doors(ours: &[&str], taken: &[&str], shared: &[&str]) -> Doors {
         let set = |all: &[&str]| all.iter().map(|address| address.parse().unwrap()).collect();
-        Doors { ours: set(ours), taken: set(taken), shared: set(shared) }
+        Doors { ours: set(ours), taken: set(taken), shared: set(shared), http: Standing::Ours }
     }
 
     #[test]
@@ -282,5 +307,19 @@ mod tests {
         after.see(NOW + PATIENCE, &doors(&["0.0.0.0:8080"], &[], &[]));
         assert_eq!(after.company(NOW + PATIENCE), Company::Alone);
         assert_eq!(after.had().len(), 1, "what is not wanted any more is forgotten");
+    }
+
+    #[test]
+    fn who_had_the_port_is_blamed_until_it_is_ours() {
+        let mut neighbours = Neighbours::default();
+        let mut seen = |http| {
+            neighbours.see(NOW, &Doors { http, ..Doors::default() });
+            neighbours.http()
+        };
+        assert_eq!(seen(Standing::Missing), Standing::Missing);
+        assert_eq!(seen(Standing::Taken), Standing::Taken);
+        assert_eq!(seen(Standing::Missing), Standing::Taken, "the kernel keeps it for its connections");
+        assert_eq!(seen(Standing::Ours), Standing::Ours);
+        assert_eq!(seen(Standing::Missing), Standing::Missing);
     }
 }

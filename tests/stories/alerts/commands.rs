@@ -30,7 +30,7 @@ async fn the_configured_chats_are_answered_and_nobody_else() {
     assert!(answers[1].contains("\n🔴 CA: https://127.0.0.1:1/dir cannot be reached"), "{}", answers[1]);
     assert!(answers[1].contains("\n✅ Fine: Configuration, "), "{}", answers[1]);
     let to_ops = telegram.hears(OPS, 2, SOON).await;
-    assert!(to_ops.iter().any(|text| text.contains("Not now: another program has port 80")), "{to_ops:#?}");
+    assert!(to_ops.iter().any(|text| text.contains("Not now: port 80 is not doorman's")), "{to_ops:#?}");
     assert_eq!(telegram.heard(STRANGER).len(), 0);
 
     // What was answered is not answered again.

@@ -117,3 +117,26 @@ async fn an_acme_client_is_known_by_what_started_it_and_its_secrets_are_not_told
     let told = format!("{status} {} {:?}", door.process.log().join("\n"), door.command(&["status"]).await);
     assert!(!told.contains("a-token-of-somebody"), "{told}");
 }
+
+#[tokio::test]
+async fn a_port_that_is_nobodys_is_not_called_taken() {
+    let panel = Upstream::panel().await;
+    let nowhere = format!("192.0.2.1:{}", free_port()); // an address for documents only
+    let cases = [(vec![nowhere], "this machine does not have that address"), (vec![], "http.listen")];
+    for (listen, why) in cases {
+        let settings = Settings::panel(panel.url())
+            .set("ip_cert", "ip", "127.0.0.1")
+            .set("ip_cert", "directory", format!("https://127.0.0.1:{}/dir", free_port()))
+            .set("http", "listen", listen);
+        let door = Doorman::start_waiting(&settings).await;
+
+        let line = door.process.says("alert=\"port_missing\"", SOON).await;
+
+        assert!(line.contains("port 80 is not doorman's") && line.contains(why), "{line}");
+        let status = door.status().await;
+        let said = status["last_error"].as_str().unwrap();
+        assert!(said.starts_with("no order is made: "), "{status:#}");
+        let log = door.process.log().join("\n");
+        assert!(!format!("{said}{log}").contains("another program"), "{said}\n{log}");
+    }
+}

@@ -11,7 +11,7 @@ use super::job::Job;
 use super::{BEGIN, DAY, HOUR, terms};
 use crate::policy::alert::{Alert, Edge, Kind, Notice, Severity};
 use crate::policy::failure::Challenge;
-use crate::policy::lifecycle::{Action, Event, Held, Lifecycle, Memory, Ports};
+use crate::policy::lifecycle::{Action, Doors, Event, Held, Lifecycle, Memory, Ports, Standing};
 use crate::policy::renewal_info::{Advice, Window};
 use crate::policy::schedule::Jitter;
 
@@ -129,6 +129,7 @@ impl World {
                 self.start();
             }
             if self.running {
+                self.happens(Event::Doors(self.doors()));
                 self.happens(Event::Ports(self.ports()));
                 self.work();
             }
@@ -244,6 +245,11 @@ impl World {
             (Misfortune::PortTaken, _) => Ports::Taken,
             _ => self.all_ports,
         }
+    }
+
+    fn doors(&self) -> Doors {
+        let taken = self.misfortune == Misfortune::PortTaken;
+        Doors { http: if taken { Standing::Taken } else { Standing::Ours }, ..Doors::default() }
     }
 
     fn jitter(&mut self) -> Jitter {
