@@ -10,9 +10,10 @@ use super::history::{History, Past};
 use super::pair::Facts;
 use super::traffic::Traffic;
 use super::{when, xray};
+use crate::policy::alert::Open;
 use crate::policy::alert::outbox::Channel;
 use crate::policy::failure::Class;
-use crate::policy::lifecycle::Lifecycle;
+use crate::policy::lifecycle::{Lifecycle, Watch};
 use crate::policy::sentence::Sentence;
 use crate::shared::clock;
 
@@ -28,6 +29,8 @@ pub(crate) struct Board(RefCell<Notes>);
 pub(crate) struct Notes {
     /// The renewal core; `None` while there is nothing to renew, and in the first moments.
     pub(crate) lifecycle: Option<Lifecycle>,
+    /// What is looked at in its place where no certificate is kept.
+    pub(crate) watch: Option<Watch>,
     /// The managed certificate.
     pub(crate) certificate: Option<Facts>,
     /// Fingerprint of the local CA, when there is one in the store.
@@ -154,6 +157,13 @@ pub(crate) enum Stage {
     InboundCurrent,
     /// A handshake with it was seen.
     HandshakeSeen,
+}
+
+impl Notes {
+    /// What the administrator was told since all was well.
+    pub(crate) fn told(&self) -> Option<&Open> {
+        self.lifecycle.as_ref().map(Lifecycle::alerts).or(self.watch.as_ref().map(Watch::alerts))
+    }
 }
 
 impl Board {

@@ -31,7 +31,7 @@ use super::zh_cn::InWords;
 use crate::policy::alert::Alert;
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
 use crate::policy::lifecycle::{
-    Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Ports, Refusal, Terms,
+    Accepted, Action, Event, Fate, Held, Insistence, Lifecycle, Memory, Ports, Refusal, Terms, Watch,
 };
 use crate::policy::schedule::Jitter;
 use crate::policy::sentence::Sentence;
@@ -163,6 +163,7 @@ impl Driver {
             installed,
             tasks: JoinSet::new(),
         };
+        let memory = driver.remembered().await;
         if let Some(orders) = &driver.orders {
             let held = match (&loaded.expired, stands_in) {
                 (Some((pair, origin)), _) => Some(orders.held(pair, origin.as_ref())),
@@ -172,21 +173,19 @@ impl Driver {
                 }
             };
             let terms = orders.terms().clone();
-            driver.restore(terms, held).await;
+            driver.restore(terms, held, memory);
             if stands_in == Some(Role::StandIn) {
                 driver.stand_in = driver.managed.clone();
                 driver.stands_in().await;
             }
+        } else {
+            board.write(|notes| notes.watch = Some(Watch::restore(memory)));
         }
         driver.serve();
         driver
     }
 
-    async fn restore(&mut self, terms: Terms, held: Option<Held>) {
-        let memory = self.store.off_thread(Store::memory).await.unwrap_or_else(|error| {
-            warn!(%error, "the state of earlier runs could not be read");
-            crate::policy::lifecycle::Memory::default()
-        });
+    fn restore(&self, terms: Terms, held: Option<Held>, memory: Memory) {
         let now = clock::now();
         let lifecycle = Lifecycle::restore(terms, held, self.ports(), memory, (now, dice()));
         info!(
@@ -205,12 +204,13 @@ impl Driver {
         }
         self.mend_store().await;
         self.mend_export().await;
-        self.tell(Event::Doors(work::doors(&self.context))).await;
+        self.see(work::doors(&self.context)).await;
         self.tell(Event::Ports(self.ports())).await;
         self.keep_up_appearances().await;
         let now = clock::now();
         let (wake, trouble) = self.board.read_with(|notes| {
-            let wake = notes.lifecycle.as_ref().map(|lifecycle| lifecycle.next_wakeup(now));
+            let watch = || notes.watch.as_ref().and_then(|watch| watch.next_wakeup(now));
+            let wake = notes.lifecycle.as_ref().map(|it| it.next_wakeup(now)).or_else(watch);
             (wake, !notes.troubles.is_empty())
         });
         let watching = trouble || self.fixed.is_some();
@@ -239,6 +239,10 @@ impl Driver {
     async fn tell(&mut self, event: Event) -> Option<Answer> {
         let now = clock::now();
         let actions = self.board.write(|notes| Some(notes.lifecycle.as_mut()?.handle(now, event, dice())))?;
+        self.act(now, actions).await
+    }
+
+    async fn act(&mut self, now: OffsetDateTime, actions: Vec<Action>) -> Option<Answer> {
         let mut answer = None;
         let mut persist = false;
         for action in actions {

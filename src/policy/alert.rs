@@ -7,6 +7,7 @@
 mod en;
 pub mod outbox;
 pub mod reply;
+mod situation;
 pub mod split;
 pub mod text;
 mod zh_cn;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use self::situation::{Company, Route, Situation, Trouble, Worth};
 use super::failure::Class;
 use super::sentence::Sentence;
 
@@ -130,69 +132,6 @@ impl Notice {
     }
 }
 
-/// How things are, as far as somebody may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Situation {
-    /// Failures in a row.
-    pub failures: u32,
-    /// What the certificate is worth.
-    pub worth: Worth,
-    /// What stands between us and the next one.
-    pub trouble: Trouble,
-    /// Who else is at our ports.
-    pub company: Company,
-    /// Which way orders go.
-    pub route: Route,
-}
-
-/// Who else is at our ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Company {
-    /// Nobody.
-    Alone,
-    /// Another program listens there, too.
-    Joined,
-    /// Another program has one that was ours.
-    Lost,
-}
-
-/// Which way orders go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Over port 80.
-    Usual,
-    /// Over :443, for port 80 does not do.
-    Detour,
-}
-
-/// What the certificate is worth, in the steps in which it gets worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
-    /// There is time.
-    Good,
-    /// Less than two days are left, or 30 % of a shorter life; or there is none yet.
-    Short,
-    /// Less than 24 h are left, or 15 % of a shorter life.
-    Critical,
-    /// Nothing.
-    Expired,
-}
-
-/// What stands in the way of a renewal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Nothing: it is not due, or being done.
-    Nothing,
-    /// It is due and another program has the port.
-    PortTaken,
-    /// It is due and the port is not ours for another reason.
-    PortMissing,
-    /// The CA wants to be asked again only when the certificate has expired.
-    LimitBeyondExpiry,
-    /// Something else that may go away by itself.
-    Other,
-}
-
 /// Which alerts were told since all was well; kept on disk, so that a restart repeats none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -224,11 +163,18 @@ impl Open {
                 alerts.push(Alert { kind, edge: Edge::News });
             }
         }
-        if situation.is_well() && !self.told.is_empty() {
+        if situation == Situation::WELL && !self.told.is_empty() {
             self.told.clear();
             alerts.push(Alert { kind: Kind::Recovered, edge: Edge::News });
         }
         alerts
+    }
+
+    /// Of what was told, that which is about our ports alone.
+    #[must_use]
+    pub fn about_company(mut self) -> Self {
+        self.told.retain(|told| matches!(told.kind, Kind::PortJoined | Kind::PortLost));
+        self
     }
 
     /// The worst that was told since all was well.
@@ -340,7 +286,7 @@ impl Kind {
             Self::RenewalFailing => "more than five renewals in a row have failed",
             Self::Critical => "the certificate expires within a day, and could not be renewed",
             Self::Expired => "the certificate has expired",
-            Self::Recovered => "the certificate is good again",
+            Self::Recovered => "all is well again",
             Self::Renewed => "the certificate was renewed",
         }
     }
@@ -374,16 +320,6 @@ impl Severity {
     }
 }
 
-impl Situation {
-    fn is_well(self) -> bool {
-        self.failures == 0
-            && self.worth == Worth::Good
-            && self.trouble == Trouble::Nothing
-            && self.company == Company::Alone
-            && self.route == Route::Usual
-    }
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -398,13 +334,7 @@ mod tests {
 
     const T0: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
     const HOUR: Duration = Duration::from_secs(3600);
-    const WELL: Situation = Situation {
-        failures: 0,
-        worth: Worth::Good,
-        trouble: Trouble::Nothing,
-        company: Company::Alone,
-        route: Route::Usual,
-    };
+    const WELL: Situation = Situation::WELL;
 
     fn failing(failures: u32, worth: Worth) -> Situation {
         Situation { failures, worth, trouble: Trouble::Other, ..WELL }

@@ -7,6 +7,7 @@ mod activity;
 mod event;
 mod memory;
 mod projection;
+mod watch;
 mod ways;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use self::activity::{Activity, Fallback, Held, Obstacle, Reason, Terms};
 pub use self::event::{Accepted, Action, Event, Fate, Insistence, Refusal};
 pub use self::memory::Memory;
 pub use self::projection::{Health, Milestones, Word};
+pub use self::watch::Watch;
 pub use self::ways::{Doors, Ports, Standing};
 use self::ways::{Neighbours, Seen, Ways, Wish};
 use super::alert::{self, Alert, Edge, Kind, Notice};

@@ -12,7 +12,7 @@ use crate::control::history::Past;
 use crate::control::pair::Facts;
 use crate::control::when;
 use crate::control::xray::{Entry, Serves};
-use crate::policy::alert::{self, Severity};
+use crate::policy::alert::{self, Open, Severity};
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::{Activity, Lifecycle, Milestones, Obstacle, Word};
 use crate::policy::renewal_info::Window;
@@ -180,7 +180,7 @@ impl Life {
 
 impl OpenAlert {
     fn all(notes: &Notes) -> Vec<Self> {
-        let told = notes.lifecycle.iter().flat_map(|lifecycle| lifecycle.alerts().told());
+        let told = notes.told().into_iter().flat_map(Open::told);
         let of_xray = notes.xray_told_at.map(|at| (alert::Kind::XrayStale, at));
         told.chain(of_xray)
             .map(|(alert, told_at)| Self {

@@ -1,11 +1,13 @@
 //! What is written down, and what is tried again until the disk takes it.
 
+use tracing::warn;
+
 use super::Driver;
 use crate::control::board::{Board, Trouble};
 use crate::control::history::History;
 use crate::control::store::{Store, export};
 use crate::control::zh_cn::InWords;
-use crate::policy::lifecycle::Lifecycle;
+use crate::policy::lifecycle::{Lifecycle, Memory, Watch};
 
 /// Puts the renewals of earlier runs on the board.
 pub(super) async fn recall(store: &Store, board: &Board) {
@@ -17,8 +19,18 @@ pub(super) async fn recall(store: &Store, board: &Board) {
 }
 
 impl Driver {
+    /// Where the last run ended.
+    pub(super) async fn remembered(&self) -> Memory {
+        self.store.off_thread(Store::memory).await.unwrap_or_else(|error| {
+            warn!(%error, "the state of earlier runs could not be read");
+            Memory::default()
+        })
+    }
+
     pub(super) async fn persist(&self) {
-        let memory = self.board.read_with(|notes| notes.lifecycle.as_ref().map(Lifecycle::memory));
+        let memory = self.board.read_with(|notes| {
+            notes.lifecycle.as_ref().map(Lifecycle::memory).or(notes.watch.as_ref().map(Watch::memory))
+        });
         let Some(memory) = memory else { return };
         let keeping = self.notifier.keeping();
         let history = self.board.write(|notes| notes.history.take_unsaved());

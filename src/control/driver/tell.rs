@@ -5,9 +5,22 @@ use tracing::{error, info, warn};
 
 use super::{Driver, work};
 use crate::policy::alert::{Alert, Kind, Notice, Severity};
+use crate::policy::lifecycle::{Doors, Event};
 use crate::policy::sentence::Sentence;
+use crate::shared::clock;
 
 impl Driver {
+    /// Who is at our ports is told whether or not a certificate is kept.
+    pub(super) async fn see(&mut self, doors: Doors) {
+        let now = clock::now();
+        let actions = self.board.write(|notes| Some(notes.watch.as_mut()?.see(now, &doors)));
+        if let Some(actions) = actions {
+            self.act(now, actions).await;
+        } else {
+            self.tell(Event::Doors(doors)).await;
+        }
+    }
+
     pub(super) fn alert(&self, now: OffsetDateTime, alert: Alert) {
         let mut notice = self.board.read_with(|notes| {
             let lifecycle = notes.lifecycle.as_ref();

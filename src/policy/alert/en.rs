@@ -129,7 +129,8 @@ fn doing(doing: Doing<'_>) -> String {
             "doorman serves a certificate of its own local CA meanwhile, and tries about every hour."
         }
         Kind::Expired => "doorman goes on serving the expired certificate, and tries about every hour.",
-        Kind::Recovered | Kind::Renewed => "doorman serves the new certificate, and renews it in time.",
+        Kind::Recovered => "doorman goes on as ever.",
+        Kind::Renewed => "doorman serves the new certificate, and renews it in time.",
     };
     let mut text = does.to_owned();
     match doing.kind {

@@ -20,7 +20,7 @@ const LATE: Duration = Duration::from_secs(5 * 60);
 pub struct Place {
     /// Its host name.
     pub host: String,
-    /// The addresses of the certificate.
+    /// The addresses of the certificate; none where none is kept.
     pub addresses: Vec<String>,
     /// Whether a leaf of the local CA stands in for an expired certificate.
     pub stands_in: bool,
@@ -134,7 +134,9 @@ impl Notice {
         let kind = self.alert.kind;
         let reminder = if self.alert.edge == Edge::Reminder { words.reminder } else { "" };
         let mut lines = place_lines(place, words);
-        lines.push(format!("⏳ {}", lasts(self.not_after, now, words)));
+        if !place.addresses.is_empty() {
+            lines.push(format!("⏳ {}", lasts(self.not_after, now, words)));
+        }
         if let Some((class, error)) = self.class.zip(self.error.as_ref()) {
             lines.push(format!("❗ {}", (words.reason)(class, error.in_language(language))));
         }

@@ -123,7 +123,8 @@ fn doing(doing: Doing<'_>) -> String {
         Kind::Critical => "doorman 大约每小时重试一次，直到成功。",
         Kind::Expired if doing.stands_in => "doorman 暂时使用本地 CA 签发的证书顶替，并大约每小时重试一次。",
         Kind::Expired => "doorman 仍在使用已过期的证书，并大约每小时重试一次。",
-        Kind::Recovered | Kind::Renewed => "doorman 已启用新证书，并会按时续期。",
+        Kind::Recovered => "doorman 照常运行。",
+        Kind::Renewed => "doorman 已启用新证书，并会按时续期。",
     };
     let mut text = does.to_owned();
     match doing.kind {

@@ -37,8 +37,8 @@ pub struct Memory {
     budget: ValidationBudget,
     ways: Ways,
     /// Ports that were ours.
-    had: BTreeSet<SocketAddr>,
-    alerts: alert::Open,
+    pub(super) had: BTreeSet<SocketAddr>,
+    pub(super) alerts: alert::Open,
 }
 
 /// What was being waited for.
@@ -66,6 +66,13 @@ enum Pause {
         #[serde(with = "time::serde::rfc3339")]
         until: OffsetDateTime,
     },
+}
+
+impl Memory {
+    /// With other ports that were ours, and other alerts.
+    pub(super) fn with(self, had: BTreeSet<SocketAddr>, alerts: alert::Open) -> Self {
+        Self { had, alerts, ..self }
+    }
 }
 
 impl Lifecycle {

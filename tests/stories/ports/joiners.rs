@@ -39,20 +39,29 @@ async fn who_joins_our_port_gets_no_connection_and_is_named() {
 #[tokio::test]
 async fn who_joins_is_an_alert_and_that_he_is_gone_too() {
     let panel = Upstream::panel().await;
-    let door = Doorman::start(&with_a_certificate(settings(&panel, "127.0.0.1"))).await;
-    let joiner = join(door.http().await);
-    door.process.says("alert=\"port_joined\"", SOON).await;
-    drop(joiner);
-    door.until("we are alone again", SOON, |status| joined(status).is_null()).await;
+    for certificate in [with_a_certificate, without_one] {
+        let door = Doorman::start(&certificate(settings(&panel, "127.0.0.1"))).await;
+        let joiner = join(door.http().await);
+        door.process.says("alert=\"port_joined\"", SOON).await;
+        drop(joiner);
+        door.until("we are alone again", SOON, |status| joined(status).is_null()).await;
+        if door.status().await["state"] == "disabled" {
+            door.process.says("alert=\"recovered\"", SOON).await; // with nothing else to wait for
+            assert_eq!(door.status().await["open_alerts"], serde_json::json!([]));
+        }
+    }
 }
 
 #[tokio::test]
 async fn who_takes_a_port_that_was_ours_is_an_alert() {
+    tokio::join!(is_missed(with_a_certificate), is_missed(without_one));
+}
+
+async fn is_missed(certificate: fn(Settings) -> Settings) {
     let panel = Upstream::panel().await;
     let port = free_port();
     let (lost, kept) = (format!("127.0.0.1:{port}"), format!("[::1]:{port}"));
-    let settings =
-        with_a_certificate(Settings::panel(panel.url())).set("http", "listen", vec![&*lost, &*kept]);
+    let settings = certificate(Settings::panel(panel.url())).set("http", "listen", vec![&*lost, &*kept]);
     let mut door = Doorman::start(&settings).await;
     door.until("both are ours, and that is written down", SOON, |status| {
         let listening = |at: usize| status["listeners"][at]["state"] == "listening";
@@ -98,6 +107,10 @@ fn settings(panel: &Upstream, loopback: &str) -> Settings {
 fn with_a_certificate(settings: Settings) -> Settings {
     let nobody = format!("https://127.0.0.1:{}/directory", free_port());
     settings.set("ip_cert", "ip", vec!["127.0.0.1"]).set("ip_cert", "directory", nobody)
+}
+
+fn without_one(settings: Settings) -> Settings {
+    settings
 }
 
 fn joined(status: &serde_json::Value) -> &serde_json::Value {
