@@ -312,6 +312,7 @@ impl Lifecycle {
         self.ways.failed(self.ports, &failure);
         self.last_failure = Some((failure.class, failure.sentence));
         let step = now + schedule::pause(self.failures, self.length(), self.urgency(now), jitter);
+        let step = self.soon_after_critical(now, step);
         let believed = now + schedule::LONGEST_PAUSE;
         let (until, reason) = match failure.disposition {
             Disposition::Retry | Disposition::Rehearsal => (step, Reason::Failure),
@@ -333,6 +334,12 @@ impl Lifecycle {
             }
         };
         self.activity = Activity::BackingOff { since: now, until, reason };
+    }
+
+    /// A long pause that began in time ends with a short one once the certificate is critical.
+    fn soon_after_critical(&self, now: OffsetDateTime, step: OffsetDateTime) -> OffsetDateTime {
+        let critical_from = self.held.as_ref().map(|held| held.life.critical_from()).filter(|at| *at > now);
+        critical_from.map_or(step, |at| step.min(at + schedule::HOURLY))
     }
 
     /// Asks for the CA's window when it is time to.

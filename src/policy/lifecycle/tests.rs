@@ -408,6 +408,36 @@ fn another_profile_is_counted_with_the_one_before() {
 }
 
 #[test]
+fn a_long_pause_does_not_reach_far_into_the_critical_day() {
+    let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
+    lifecycle.failures = 10;
+    let critical = NOW + HOUR * 76;
+    let before = critical - HOUR;
+    lifecycle.handle(before, failed, Jitter::new(1.0));
+    assert_eq!(lifecycle.next_renewal_at(), Some(critical + HOUR), "and not eleven hours later");
+}
+
+#[test]
+fn a_taken_port_is_told_when_two_days_are_left_and_not_before() {
+    let (mut lifecycle, _) = situation(Health::Valid, "waiting", "tick, due");
+    let second = Duration::from_secs(1);
+    let told = |lifecycle: &mut Lifecycle, at| {
+        let actions = lifecycle.handle(at, Event::Tick, Jitter::NONE);
+        let is_it = |action: &Action| matches!(action, Action::Tell(alert) if alert.kind == Kind::PortTaken);
+        actions.iter().any(is_it)
+    };
+    let doors = Doors { http: Standing::Taken, ..Doors::default() };
+    lifecycle.activity = activity("blocked by the port", NOW);
+    lifecycle.handle(NOW, Event::Ports(Ports::Taken), Jitter::NONE);
+    lifecycle.handle(NOW, Event::Doors(doors), Jitter::NONE);
+    let two_days_left = NOW + HOUR * 52;
+    assert!(!told(&mut lifecycle, two_days_left - second));
+    assert_eq!(lifecycle.next_wakeup(two_days_left - second), two_days_left);
+    assert!(told(&mut lifecycle, two_days_left));
+    assert!(!told(&mut lifecycle, two_days_left + second), "once");
+}
+
+#[test]
 fn without_auto_renew_only_a_request_begins_an_order() {
     let by_request = Terms { auto_renew: false, ..terms() };
     let mut lifecycle =
