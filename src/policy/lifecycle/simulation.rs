@@ -83,6 +83,21 @@ fn two_thousand_lives_of_sixty_days_with_every_misfortune() {
 }
 
 #[test]
+fn the_pauses_of_an_outage_are_those_of_the_table() {
+    let mut world = undisturbed(SHORTLIVED, HOUR * 70);
+    let before = world.tries.len();
+    world.befalls(Misfortune::CaDown, DAY * 7);
+    world.live_until(BEGIN + HOUR * 70 + DAY * 7);
+    let tries = &world.tries[before..];
+    let minutes: Vec<_> = tries.windows(2).map(|two| (two[1] - two[0]).whole_minutes()).collect();
+    let table = [1, 5, 15, 30, 60, 120, 240, 360, 480, 600, 600, 600]; // 600: a sixteenth of 160 h
+    assert_eq!(minutes[..12], table);
+    assert!(minutes.len() > 40 && minutes[12..].iter().all(|pause| *pause == 60), "{minutes:?}");
+    let three_days = world.tries[before] + DAY * 3;
+    assert!(tries.iter().filter(|at| **at <= three_days).count() > 12, "the table fits into three days");
+}
+
+#[test]
 fn a_life_of_two_minutes_is_renewed_each_minute() {
     let world = undisturbed(Duration::from_secs(120), HOUR * 2);
     assert!((115..=130).contains(&world.ca.issued.len()), "{} certificates", world.ca.issued.len());

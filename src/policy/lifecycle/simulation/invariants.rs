@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::world::{Misfortune, World};
 use super::{DAY, HOUR, MINUTE};
+use crate::policy::alert::Situation;
 use crate::policy::lifecycle::{Activity, Obstacle};
 use crate::policy::schedule::Ledger;
 
@@ -27,6 +28,14 @@ impl World {
             assert!(within(&self.tries, (self.life / 160).min(HOUR)) <= 12, "a storm of orders");
         }
         self.never_expired_without_need();
+        self.says_that_it_is_over();
+    }
+
+    /// When all is well again, whoever heard of something has heard of that, too.
+    fn says_that_it_is_over(&self) {
+        let well = self.lifecycle.situation(self.believed()) == Situation::WELL;
+        let silent = self.running && well && !self.told.is_empty() && !self.forgotten;
+        assert!(!silent, "{:?} is over, and nobody was told", self.told);
     }
 
     /// Never expired while the CA, the port and the clock were well for 24 h on end within the last three days.

@@ -71,9 +71,13 @@ pub(super) struct World {
     /// When the CA, the port and the clock became well, and until when they were the last time.
     pub(super) well_since: Option<OffsetDateTime>,
     pub(super) well_for_a_day_at: OffsetDateTime,
-    told: BTreeSet<Kind>,
+    pub(super) told: BTreeSet<Kind>,
     /// Since the last alert.
     killed: bool,
+    /// The last alert is not on the disk yet.
+    unwritten: bool,
+    /// It was lost with a kill.
+    pub(super) forgotten: bool,
     /// When a state file was lost or certificates were forced: limits of our own do not hold for a week.
     pub(super) excused_until: OffsetDateTime,
     /// The same for a lost state file alone.
@@ -113,6 +117,8 @@ impl World {
             well_for_a_day_at: BEGIN,
             told: BTreeSet::new(),
             killed: false,
+            unwritten: false,
+            forgotten: false,
             excused_until: BEGIN,
             lost_until: BEGIN,
             finalized: None,
@@ -199,6 +205,7 @@ impl World {
         self.note("killed");
         self.running = false;
         self.killed = true;
+        self.forgotten |= std::mem::take(&mut self.unwritten);
         self.job = None;
         let down = if self.one_in(8) { self.up_to(HOUR * 2) } else { Duration::ZERO };
         self.start_at = self.now + down;
@@ -295,6 +302,7 @@ impl World {
                 let memory = serde_json::to_string(&self.lifecycle.memory()).unwrap();
                 assert!(memory.len() < 12_000, "the state grows: {memory}");
                 self.disk.memory = Some(memory);
+                self.unwritten = false;
             }
             Action::Tell(alert) => self.hear(alert),
             Action::Accept(_) | Action::Refuse(_) => {}
@@ -327,6 +335,7 @@ impl World {
         self.alerts.push((self.now, alert));
         self.notices.push(self.lifecycle.notice(self.believed(), alert));
         let killed = std::mem::take(&mut self.killed);
+        (self.unwritten, self.forgotten) = (true, false);
         match alert.edge {
             Edge::Reminder => {
                 assert_eq!(alert.kind.severity(), Severity::Critical);
