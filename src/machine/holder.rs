@@ -94,11 +94,12 @@ fn has_one_of(process: &Process, sockets: &HashSet<u64>) -> bool {
 /// The systemd unit, from the control group's name.
 fn unit(process: &Process) -> Option<String> {
     let groups = process.cgroups().ok()?;
-    groups.into_iter().find_map(|group| {
-        let name =
-            group.pathname.rsplit('/').find(|name| name.ends_with(".service") || name.ends_with(".scope"))?;
-        Some(name.to_owned())
-    })
+    groups.into_iter().find_map(|group| unit_of(&group.pathname).map(ToOwned::to_owned))
+}
+
+/// The innermost unit of a control group's path; what a service divides itself into lies below it.
+fn unit_of(group: &str) -> Option<&str> {
+    group.rsplit('/').find(|name| name.ends_with(".service") || name.ends_with(".scope"))
 }
 
 /// The user's name, else its number.
@@ -137,6 +138,17 @@ mod tests {
         assert_eq!(of(wildcard), Some(holder));
         drop(listener);
         assert_eq!(of(address), None);
+    }
+
+    #[test]
+    fn a_unit_is_read_from_the_path_of_its_control_group() {
+        assert_eq!(unit_of("/system.slice/nginx.service"), Some("nginx.service"));
+        assert_eq!(unit_of("/system.slice/x-ui.service/xray"), Some("x-ui.service"));
+        let user = "/user.slice/user-1000.slice/user@1000.service/app.slice/caddy.service";
+        assert_eq!(unit_of(user), Some("caddy.service"));
+        assert_eq!(unit_of("/user.slice/user-0.slice/session-3.scope"), Some("session-3.scope"));
+        assert_eq!(unit_of("/system.slice/system-getty.slice"), None);
+        assert_eq!(unit_of("/"), None);
     }
 
     #[test]
