@@ -6,6 +6,7 @@ use ::doorman::shared::clock;
 use serde_json::Value;
 
 use super::{ORDER, Visitor, moment, with_certificate};
+use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::fault_proxy::{Fault, FaultProxy, Resource};
 use crate::support::pebble::{Pebble, Terms};
@@ -191,6 +192,55 @@ async fn an_account_that_the_ca_has_forgotten_is_made_anew_once() {
     let again = faulty.door.command(&["renew", "--force"]).await;
     assert!(again.status.success(), "{again:?}");
     assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_new_account_that_the_ca_does_not_know_either_is_not_followed_by_a_third() {
+    let faulty = Faulty::start(|_| {}).await;
+    faulty.door.reaches("valid", ORDER).await;
+    let unknown = Fault::problem(400, "accountDoesNotExist", "");
+    faulty.proxy.plan(Resource::NewOrder, usize::MAX, unknown);
+    for _ in 0..2 {
+        let renewed = faulty.door.command(&["renew", "--force"]).await;
+        assert!(!renewed.status.success(), "{renewed:?}");
+        assert_eq!((faulty.proxy.asked(Resource::NewAccount), faulty.pebble.accounts()), (2, 2));
+    }
+
+    faulty.heals().await;
+
+    assert_eq!(faulty.pebble.accounts(), 2);
+}
+
+#[tokio::test]
+async fn a_path_that_is_broken_here_costs_the_ca_nothing() {
+    const PLACES: usize = 8; // Pebble comes with three connections at once
+    let few = |settings: Settings| settings.set("http", "max_connections", PLACES);
+    let hold = |proxy: &FaultProxy| proxy.plan(Resource::NewOrder, 1, Fault::Hold);
+    let faulty = Faulty::of(|terms| terms, few, hold).await;
+    let mut visitors = Vec::new();
+    for _ in 0..PLACES {
+        let mut visitor = Connection::open(faulty.door.http().await).await;
+        assert_eq!(visitor.get("/").await.status(), 200);
+        visitors.push(visitor);
+    }
+    faulty.proxy.release();
+
+    let status = faulty.failed().await;
+
+    let said = status["last_error"].as_str().unwrap();
+    // The 503 comes unasked; where it is faster than the question, the exchange has broken off.
+    let broken = said.contains("503") || said.contains("the exchange broke off");
+    assert!(said.contains("the token is not served at") && broken, "{said}");
+    assert_eq!(
+        (&status["last_error_class"], faulty.proxy.asked(Resource::Challenge)),
+        (&"validation".into(), 0)
+    );
+    let state = std::fs::read_to_string(faulty.door.stored("state.json")).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["budget"]["whole_at"], Value::Null, "{state:#}");
+    drop(visitors);
+    faulty.heals().await;
+    assert_eq!(faulty.proxy.asked(Resource::NewOrder), 1, "the order was still good");
 }
 
 #[tokio::test]

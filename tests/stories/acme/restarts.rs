@@ -11,7 +11,7 @@ use super::faults::Faulty;
 use super::{ORDER, address, with_certificate};
 use crate::support::client::get;
 use crate::support::doorman::Doorman;
-use crate::support::fault_proxy::Resource;
+use crate::support::fault_proxy::{Fault, Resource};
 use crate::support::pebble::{Pebble, Terms};
 use crate::support::upstream::Upstream;
 use crate::support::{free_port, tls, until};
@@ -101,6 +101,26 @@ async fn an_order_that_the_ca_gave_up_while_nobody_listened_is_a_failed_validati
     let state: Value = serde_json::from_str(&state).unwrap();
     assert!(state["budget"]["whole_at"].is_string(), "one of five is spent: {state:#}");
     assert_eq!(state["approach"], "rehearsed");
+}
+
+#[tokio::test]
+async fn an_order_in_flight_that_is_lost_with_the_state_costs_one_more() {
+    for (held, issued) in [(Resource::Finalize, 1), (Resource::Certificate, 2)] {
+        let mut faulty = Faulty::start(|proxy| proxy.plan(held, 1, Fault::Hold)).await;
+        until("the CA is asked", ORDER, async || (faulty.proxy.asked(held) == 1).then_some(())).await;
+        faulty.door.process.kill();
+        std::fs::remove_file(faulty.door.stored("state.json")).unwrap();
+        std::fs::write(faulty.door.stored("pending.json"), "{ torn").unwrap();
+        faulty.proxy.heal();
+
+        faulty.door.start_again().await;
+
+        faulty.door.reaches("valid", ORDER).await;
+        faulty.door.process.says("put aside", ORDER).await;
+        assert!(faulty.door.stored("pending.json.bad").exists());
+        let orders = faulty.proxy.asked(Resource::NewOrder);
+        assert_eq!((orders, faulty.pebble.issued(), faulty.pebble.accounts()), (2, issued, 1), "{held:?}");
+    }
 }
 
 #[tokio::test]

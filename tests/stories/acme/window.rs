@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::life::Clock;
 use super::{ORDER, address, moment, with_certificate};
 use crate::support::doorman::Doorman;
 use crate::support::fault_proxy::{Fault, FaultProxy, Resource};
@@ -68,6 +69,42 @@ async fn the_moment_lies_in_the_window_and_survives_a_restart() {
     let after = door.reaches("valid", ORDER).await;
     assert_eq!(after["next_renewal_at"], before["next_renewal_at"]);
     assert_eq!(proxy.asked(Resource::RenewalInfo), 1, "the CA said: in six hours");
+}
+
+#[tokio::test]
+async fn a_window_that_is_moved_forward_renews_once_however_long_the_order_takes() {
+    let (_panel, pebble, proxy, settings) = behind_a_proxy().await;
+    let now = clock::now();
+    proxy.plan(Resource::RenewalInfo, 1, renewal_info(&window(now + HOUR * 40, now + HOUR * 41)));
+    let time = Clock::new();
+    let launcher = time.launcher();
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let door = Doorman::start_by(&launcher, &settings).await;
+    let before = door
+        .until("a moment in the window", ORDER, |status| {
+            let at = moment(&status["next_renewal_at"]);
+            now + HOUR * 40 <= at && at <= now + HOUR * 41
+        })
+        .await["certificate"]["serial"]
+        .clone();
+
+    // An incident at the CA, of which doorman hears when it asks again, in six hours.
+    proxy.plan(Resource::RenewalInfo, 1, renewal_info(&window(now + HOUR * 5, now + HOUR * 6)));
+    proxy.plan(Resource::NewOrder, 1, Fault::Hold);
+    proxy.set_clock_ahead(HOUR * 8);
+    time.set(HOUR * 8);
+    door.until("that an order is held", ORDER, |_| proxy.asked(Resource::NewOrder) == 2).await;
+    proxy.set_clock_ahead(HOUR * 9);
+    time.set(HOUR * 9);
+    door.reaches("renewing", ORDER).await;
+    assert_eq!((proxy.asked(Resource::RenewalInfo), proxy.asked(Resource::NewOrder)), (2, 2));
+    proxy.release();
+
+    door.until("the next certificate", ORDER, |status| {
+        status["state"] == "valid" && status["certificate"]["serial"] != before
+    })
+    .await;
+    assert_eq!((pebble.issued(), proxy.asked(Resource::NewOrder)), (2, 2));
 }
 
 #[tokio::test]
