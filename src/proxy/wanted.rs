@@ -12,6 +12,7 @@ use super::{Worker, upstreams};
 use crate::config::Config;
 use crate::machine::holder;
 use crate::machine::sockets::{self, Listening};
+use crate::policy::sentence::Sentence;
 use crate::shared::listeners::{Holder, Kind, Listener, State};
 
 /// A port that should be ours, and what it serves.
@@ -27,7 +28,7 @@ pub(super) struct Wanted {
 /// How it stands.
 enum Standing {
     /// Not ours, for the reason that the last try found.
-    Waiting { detail: Option<String>, by: Others },
+    Waiting { detail: Option<Sentence>, by: Others },
     /// Ours, with these sockets, and who else listens there.
     Ours { inodes: HashSet<u64>, beside: Others },
 }
@@ -109,7 +110,15 @@ impl Wanted {
             Standing::Waiting { detail, by } => (State::Waiting, detail.clone(), by.holder.clone(), None),
             Standing::Ours { beside, .. } => (State::Listening, None, None, beside.holder.clone()),
         };
-        Listener { address: self.address, kind: self.kind, state, detail, holder, joined }
+        Listener {
+            address: self.address,
+            kind: self.kind,
+            state,
+            detail: detail.as_ref().map(ToString::to_string),
+            detail_words: detail,
+            holder,
+            joined,
+        }
     }
 
     fn won(&mut self, claimed: Claimed, workers: &[Worker]) {
@@ -153,7 +162,7 @@ impl Wanted {
             | ClaimError::Group(_) => Vec::new(),
         };
         let another = by.update(sockets);
-        let said = detail.replace(error.to_string());
+        let said = detail.replace(error.in_words());
         if !another && said == *detail {
             return;
         }

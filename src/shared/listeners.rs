@@ -72,6 +72,8 @@ pub struct Listener {
     pub state: State,
     /// Why it is not ours.
     pub detail: Option<String>,
+    /// The same in each language.
+    pub detail_words: Option<Sentence>,
     /// Who has the port while it is not ours; what of it may be known.
     pub holder: Option<Holder>,
     /// Who else listens there while it is ours.

@@ -176,6 +176,7 @@ mod tests {
             kind,
             state: State::Listening,
             detail: None,
+            detail_words: None,
             holder: None,
             joined: None,
         };

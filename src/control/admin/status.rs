@@ -262,7 +262,7 @@ fn last_error_class(notes: &Notes, said: Option<&Sentence>) -> Option<Class> {
 /// Why a listener is not ours, and what to do.
 fn why(listener: &Listener) -> Sentence {
     let address = listener.address;
-    match (&listener.holder, &listener.detail) {
+    match (&listener.holder, &listener.detail_words) {
         (Some(holder), _) => {
             let who = holder.in_words();
             let held = Sentence::new(
@@ -271,9 +271,10 @@ fn why(listener: &Listener) -> Sentence {
             );
             held.and(&holder.remedy(address.port()))
         }
-        (None, Some(detail)) => {
-            Sentence::new(format!("{address} is not ours: {detail}"), format!("未能取得 {address}：{detail}"))
-        }
+        (None, Some(detail)) => Sentence::new(
+            format!("{address} is not ours: {detail}"),
+            format!("未能取得 {address}：{}", detail.in_language(Language::Chinese)),
+        ),
         (None, None) => Sentence::new(format!("{address} is not ours yet"), format!("尚未取得 {address}")),
     }
 }
@@ -300,6 +301,7 @@ mod tests {
             kind,
             state,
             detail: None,
+            detail_words: None,
             holder: None,
             joined: None,
         }

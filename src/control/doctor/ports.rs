@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use rustix::process::geteuid;
 
 use super::Machine;
+use super::daemon::words;
 use crate::config::Language;
 use crate::machine::{holder, sockets};
 use crate::policy::finding::{About, Finding};
@@ -68,12 +69,13 @@ fn about(machine: &Machine, all: &[sockets::Listening], address: SocketAddr) -> 
         Some(_) | None => vec![match holder::of_sockets(&there) {
             Some(holder) => held(address, &holder),
             None if told.is_some() => {
-                let why = told.and_then(|it| it["detail"].as_str());
+                let why = told.and_then(|it| words(it, "detail"));
+                let why = why.unwrap_or_else(|| Sentence::new("it is not ours yet", "尚未取得"));
                 Finding::broken(
                     About::Port,
                     Sentence::new(
-                        format!("{address}: {}", why.unwrap_or("it is not ours yet")),
-                        format!("{address}：{}", why.unwrap_or("尚未取得")),
+                        format!("{address}: {why}"),
+                        format!("{address}：{}", why.in_language(Language::Chinese)),
                     ),
                     Sentence::new("doorman tries again within two seconds", "doorman 会在两秒内重试"),
                 )

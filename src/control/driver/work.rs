@@ -27,7 +27,7 @@ use crate::policy::renewal_info::Advice;
 use crate::policy::schedule::Jitter;
 use crate::policy::sentence::Sentence;
 use crate::shared::clock;
-use crate::shared::listeners::{Kind, Listener, State};
+use crate::shared::listeners::{Holder, Kind, Listener, State};
 use crate::shared::tls::sha256;
 
 /// What a task of the driver ends with.
@@ -263,14 +263,13 @@ pub(super) fn why_not_ours(context: &Context) -> Sentence {
 /// A listener and who has it, `0.0.0.0:80: nginx (pid 42, nginx.service, of root)`, or why else it is not ours.
 fn in_words(listener: &Listener) -> Sentence {
     let address = listener.address;
-    match (&listener.holder, &listener.detail) {
-        (Some(holder), _) => {
-            let who = holder.in_words();
-            let chinese = who.in_language(Language::Chinese);
-            Sentence::new(format!("{address}: {who}"), format!("{address}：{chinese}"))
-        }
-        (None, Some(why)) => Sentence::new(format!("{address}: {why}"), format!("{address}：{why}")),
-        (None, None) => Sentence::quoted(address.to_string()),
+    let held_by = listener.holder.as_ref().map(Holder::in_words);
+    match held_by.as_ref().or(listener.detail_words.as_ref()) {
+        Some(why) => Sentence::new(
+            format!("{address}: {why}"),
+            format!("{address}：{}", why.in_language(Language::Chinese)),
+        ),
+        None => Sentence::quoted(address.to_string()),
     }
 }
 
@@ -317,7 +316,6 @@ fn terms(config: &IpCert, issuer: Issuer) -> Terms {
 mod tests {
     use super::*;
     use crate::policy::occupant::Occupant;
-    use crate::shared::listeners::Holder;
 
     fn listener(address: &str, state: State) -> Listener {
         Listener {
@@ -325,6 +323,7 @@ mod tests {
             kind: Kind::Http,
             state,
             detail: None,
+            detail_words: None,
             holder: None,
             joined: None,
         }

@@ -122,8 +122,11 @@ async fn an_acme_client_is_known_by_what_started_it_and_its_secrets_are_not_told
 async fn a_port_that_is_nobodys_is_not_called_taken() {
     let panel = Upstream::panel().await;
     let nowhere = format!("192.0.2.1:{}", free_port()); // an address for documents only
-    let cases = [(vec![nowhere], "this machine does not have that address"), (vec![], "http.listen")];
-    for (listen, why) in cases {
+    let cases = [
+        (vec![nowhere], "this machine does not have that address", "本机没有该地址"),
+        (vec![], "http.listen", "监听地址"),
+    ];
+    for (listen, why, chinese) in cases {
         let settings = Settings::panel(panel.url())
             .set("ip_cert", "ip", "127.0.0.1")
             .set("ip_cert", "directory", format!("https://127.0.0.1:{}/dir", free_port()))
@@ -136,6 +139,8 @@ async fn a_port_that_is_nobodys_is_not_called_taken() {
         let status = door.status().await;
         let said = status["last_error"].as_str().unwrap();
         assert!(said.starts_with("no order is made: "), "{status:#}");
+        let in_chinese = status["last_error_words"]["zh-CN"].as_str().unwrap();
+        assert!(in_chinese.contains(chinese) && !in_chinese.contains(why), "{status:#}");
         let log = door.process.log().join("\n");
         assert!(!format!("{said}{log}").contains("another program"), "{said}\n{log}");
     }

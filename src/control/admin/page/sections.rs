@@ -172,11 +172,11 @@ pub(super) fn listeners(html: &mut Html, words: &Words, language: Language, stat
             State::Listening => html.raw("<span class=\"listening\">").text(words.listening).raw("</span>"),
             State::Waiting => html.raw("<span class=\"waiting\">").text(words.waiting).raw("</span>"),
         };
-        match (&listener.holder, &listener.detail) {
+        match (&listener.holder, &listener.detail_words) {
             (Some(holder), _) => {
                 aside(html, words.held_by, holder.in_words().in_language(language));
             }
-            (None, Some(detail)) => aside(html, "", detail),
+            (None, Some(detail)) => aside(html, "", detail.in_language(language)),
             (None, None) => {}
         }
         if let Some(joined) = &listener.joined {

@@ -36,6 +36,7 @@ fn status() -> Status {
             kind: listeners::Kind::Http,
             state: State::Waiting,
             detail: None,
+            detail_words: None,
             holder: Some(listeners::Holder {
                 pid: Some(7),
                 program: Some(HOSTILE.to_owned()),
