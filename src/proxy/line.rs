@@ -1,4 +1,4 @@
-//! A stream of which small messages go out by way of the outbox.
+//! A stream of which small messages go out in batches.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::outbox::{self, MOST_PIECE_BYTES};
+use super::batch::{self, SMALL_BYTES};
 use super::stream::Stream;
 
-/// A stream that is shared with the outbox.
+/// A stream that is shared with its batch.
 #[derive(Clone, Debug)]
 pub(super) struct Line(Rc<State>);
 
@@ -25,9 +25,9 @@ struct State {
     owner: RefCell<Waker>,
     /// The owner will be woken when there is something to read.
     awaits: Cell<bool>,
-    /// Something of it is in the outbox.
+    /// Something of it is in the batch.
     queued: Cell<bool>,
-    /// What was in the outbox and could not be sent.
+    /// What was in the batch and could not be sent.
     unsent: RefCell<Vec<u8>>,
 }
 
@@ -70,7 +70,7 @@ impl Line {
         .await
     }
 
-    /// The stream, for good; what is in the outbox goes out before.
+    /// The stream, for good; what is in the batch goes out before.
     pub(super) fn into_stream(self) -> Option<Stream> {
         let _ = self.poll_sent(); // a rest is of interest only to who has waited for it
         self.0.stream.take()
@@ -89,17 +89,17 @@ impl Line {
     /// Takes a message, or wakes the owner when it can. A small one is sent soon.
     pub(super) fn poll_write(&self, message: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = message.iter().map(|part| part.len()).sum();
-        if length > MOST_PIECE_BYTES || !self.is_plain_tcp() {
+        if length > SMALL_BYTES || !self.is_plain_tcp() {
             ready!(self.poll_sent())?;
             return self.poll_stream(|stream, cx| stream.poll_write_vectored(cx, message));
         }
         ready!(self.poll_unsent())?;
         self.0.queued.set(true);
-        outbox::put(self, message);
+        batch::put(self, message);
         Poll::Ready(Ok(length))
     }
 
-    /// Waits until nothing is left but what is in the outbox.
+    /// Waits until nothing is left but what is in the batch.
     pub(super) fn poll_flush(&self) -> Poll<io::Result<()>> {
         ready!(self.poll_unsent())?;
         self.poll_stream(Stream::poll_flush)
@@ -111,7 +111,7 @@ impl Line {
         self.poll_stream(Stream::poll_shutdown)
     }
 
-    /// Sends what was in the outbox. If not all can be sent, the owner is to look after the rest.
+    /// Sends what was in the batch. If not all can be sent, the owner is to look after the rest.
     pub(super) fn send(&self, piece: &[u8]) {
         self.0.queued.set(false);
         let mut unsent = self.0.unsent.borrow_mut();
@@ -133,12 +133,12 @@ impl Line {
     /// Sends all that was written.
     fn poll_sent(&self) -> Poll<io::Result<()>> {
         if self.0.queued.get() {
-            outbox::send();
+            batch::send();
         }
         self.poll_unsent()
     }
 
-    /// Sends what the outbox could not send.
+    /// Sends what the batch could not send.
     fn poll_unsent(&self) -> Poll<io::Result<()>> {
         if self.0.unsent.borrow().is_empty() {
             return Poll::Ready(Ok(()));

@@ -6,6 +6,7 @@
 mod accept;
 mod activity;
 mod allocator;
+mod batch;
 mod body;
 mod connect;
 mod connection;
@@ -18,7 +19,6 @@ mod line;
 mod link;
 mod listen;
 mod now;
-mod outbox;
 mod park;
 mod pool;
 mod preface;

@@ -10,12 +10,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::outbox::MOST_PIECE_BYTES;
+use super::batch::SMALL_BYTES;
 
 /// Most that is read at once, and most that waits to be written, on either side of one of so many connections. The same on
 /// both sides, so that a full piece is written before the next one is read, into the memory that it has left behind, while
 /// that is still in the cache. Large pieces are cheap, and few connections may have them: so however many readers stop, the
-/// buffers of a worker stay within some MiB for the first of them and 64 KiB on each side for every other one.
+/// buffers of a worker stay within some MiB for the first of them and 72 KiB on each side for every other one: 64 KiB in one piece with their head.
 pub(super) fn buffer_bytes(connections: usize) -> usize {
     match connections {
         0..=8 => 256 * 1024,
@@ -116,7 +116,7 @@ impl AsyncWrite for Stream {
         if let [one] = bufs {
             return self.poll_write(cx, one);
         }
-        if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= MOST_PIECE_BYTES {
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= SMALL_BYTES {
             return TOGETHER.with_borrow_mut(|together| {
                 together.clear();
                 bufs.iter().for_each(|buf| together.extend_from_slice(buf));

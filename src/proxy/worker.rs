@@ -18,11 +18,11 @@ use tracing::{debug, warn};
 
 use super::accept::{self, Spare};
 use super::activity::Activity;
+use super::batch;
 use super::connect::Connector;
 use super::connection;
 use super::gate::Gate;
 use super::now;
-use super::outbox;
 use super::park::Awake;
 use super::pool::Pool;
 use super::preface::Complaints;
@@ -105,7 +105,7 @@ pub(super) fn run(
         let worker = Rc::new(Worker::new(plan));
         let looked_after = Rc::clone(&worker);
         spawn_local(async move { looked_after.awake.look_after().await });
-        spawn_local(outbox::run());
+        spawn_local(batch::run());
         let stop = CancellationToken::new();
         loop {
             let assignment = tokio::select! {
@@ -122,7 +122,7 @@ pub(super) fn run(
         }
         stop.cancel();
         worker.roster.farewell().await;
-        outbox::send();
+        batch::send();
         Ok(())
     })
 }

@@ -1,5 +1,7 @@
 //! What does not end soon: large bodies, events.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -7,14 +9,68 @@ use tokio::time::Instant;
 
 use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
-use crate::support::pattern;
-use crate::support::upstream::{Stream, Upstream, plain};
 
+use crate::support::upstream::{Stream, Upstream, plain};
+use crate::support::{pattern, until};
+
+const SOON: Duration = Duration::from_secs(30);
 const GIB: usize = 1 << 30;
 /// 40 MB.
 const MEMORY_LIMIT_KIB: u64 = 40_000_000 / 1024;
 /// The body repeats after this many bytes: not a multiple of any buffer's size.
 const PERIOD: usize = 1_000_003;
+
+/// Answers for one connection whose client reads none before all are asked for: more than sockets hold.
+const PIPELINED: usize = 2_000;
+/// Looks in a row that find nothing new.
+const STILL: usize = 5;
+
+#[tokio::test]
+async fn small_answers_wait_for_a_reader_that_comes_late() {
+    let body = |target: &str| format!("{target} ").repeat(800);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&asked);
+    let panel = Upstream::with(move |mut client| {
+        let heard = Arc::clone(&heard);
+        async move {
+        while let Some(request) = client.head().await {
+            heard.fetch_add(1, Ordering::Relaxed);
+            let target = request.start.split(' ').nth(1).unwrap();
+            if target == "/tunnel" {
+                let switches =
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+                client.send(format!("{switches}the first frame")).await;
+                return;
+            }
+            client.send(plain(200, &body(target))).await;
+        }}
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = Connection::over(socket.connect(door.http().await).await.unwrap());
+
+    for number in 0..PIPELINED {
+        client.send(format!("GET /{number:07} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+    }
+    client.send("GET /tunnel HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    let (mut before, mut looks) = (0, 0);
+    until("the sockets are full and nothing moves", SOON, async || {
+        let now = asked.load(Ordering::Relaxed);
+        looks = if now == before { looks + 1 } else { 0 };
+        before = now;
+        (now > 0 && looks == STILL).then_some(())
+    })
+    .await;
+    assert!(asked.load(Ordering::Relaxed) < PIPELINED, "that was less than the sockets hold");
+
+    for number in 0..PIPELINED {
+        assert_eq!(client.answer().await.text(), body(&format!("/{number:07}")), "answer {number}");
+    }
+    assert_eq!(client.head().await.unwrap().status(), 101);
+    assert_eq!(client.rest().await, b"the first frame");
+}
 
 #[tokio::test]
 async fn a_gibibyte_comes_down_whole_in_little_memory() {
@@ -76,9 +132,9 @@ async fn a_gibibyte_goes_up_whole_in_little_memory() {
 async fn each_server_sent_event_arrives_before_the_next_is_sent() {
     const EVENTS: usize = 40;
     let (ask, asked) = mpsc::unbounded_channel::<usize>();
-    let asked = std::sync::Arc::new(tokio::sync::Mutex::new(asked));
+    let asked = Arc::new(tokio::sync::Mutex::new(asked));
     let panel = Upstream::with(move |mut client| {
-        let asked = std::sync::Arc::clone(&asked);
+        let asked = Arc::clone(&asked);
         async move {
             client.head().await;
             client.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await;
