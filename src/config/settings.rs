@@ -207,9 +207,9 @@ pub struct IpCert {
 /// `ip_cert.profile`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// The setting is not there: `shortlived`, where the CA offers it.
+    /// `shortlived`, where the CA offers it.
     Usual,
-    /// This one and no other.
+    /// Another one, and none but that.
     Named(String),
 }
 

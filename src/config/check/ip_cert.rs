@@ -166,7 +166,11 @@ fn profile(section: &Section<'_>) -> Option<Profile> {
     if name.contains(' ') {
         field.refuse("the name of a profile: \"shortlived\"; or \"\" for none");
     }
-    (!name.is_empty()).then(|| Profile::Named(name.to_owned()))
+    match name {
+        "" => None,
+        PROFILE => Some(Profile::Usual), // the default means the same written down
+        named => Some(Profile::Named(named.to_owned())),
+    }
 }
 
 fn renew_threshold(section: &Section<'_>, directory: &Directory, profile: Option<&Profile>) -> Duration {

@@ -114,9 +114,10 @@ fn other_cas_take_any_threshold() {
     let cert = accepted(&format!("{PANEL}{text}")).ip_cert.unwrap();
     assert_eq!(cert.renew_threshold, Duration::from_secs(30 * 86_400));
     assert_eq!(cert.profile, None);
-    let named =
-        accepted(&format!("{PANEL}{}", text.replace("profile = \"\"", "profile = \"x\""))).ip_cert.unwrap();
-    assert_eq!(named.profile, Some(Profile::Named("x".to_owned())));
+    for (name, profile) in [("x", Profile::Named("x".to_owned())), ("shortlived", Profile::Usual)] {
+        let text = text.replace("profile = \"\"", &format!("profile = \"{name}\""));
+        assert_eq!(accepted(&format!("{PANEL}{text}")).ip_cert.unwrap().profile, Some(profile));
+    }
     let (kid, key) = cert.eab.unwrap();
     assert_eq!((kid.as_str(), key.expose()), ("k", "c2VjcmV0_-"));
 }
