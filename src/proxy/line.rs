@@ -146,6 +146,7 @@ impl Line {
         let mut unsent = mem::take(&mut *self.0.unsent.borrow_mut());
         let polled = loop {
             match self.poll_stream(|stream, cx| stream.poll_write(cx, &unsent)) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     unsent.drain(..written);
                     if unsent.is_empty() {
