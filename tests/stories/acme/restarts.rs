@@ -97,8 +97,12 @@ async fn an_order_that_the_ca_gave_up_while_nobody_listened_is_a_failed_validati
     assert_eq!(status["last_error_class"], "validation", "{status:#}");
     assert!(status["last_error"].as_str().unwrap().contains("could not reach http://"), "{status:#}");
     assert_eq!(faulty.proxy.asked(Resource::NewOrder), 1, "and the next one waits");
-    let state = std::fs::read_to_string(faulty.door.stored("state.json")).unwrap();
-    let state: Value = serde_json::from_str(&state).unwrap();
+    let state = until("it is written down", ORDER, async || {
+        let state = std::fs::read_to_string(faulty.door.stored("state.json")).unwrap();
+        let state: Value = serde_json::from_str(&state).unwrap();
+        (state["failures"] == 1).then_some(state)
+    })
+    .await;
     assert!(state["budget"]["whole_at"].is_string(), "one of five is spent: {state:#}");
     assert_eq!(state["approach"], "rehearsed");
 }
