@@ -157,7 +157,7 @@ pub(super) async fn serve(
         let rest = Box::pin(http1(&worker, &door, watched, peer, deadline.as_mut())).await;
         match rest {
             Rest::Parked(parked, unread) => (stream, early) = (parked, unread),
-            Rest::Tunnel(tunnel) => return tunnel.run(&worker.counters).await,
+            Rest::Tunnel(tunnel) => return Box::pin(tunnel.run(&worker.counters)).await,
             Rest::Nothing => return,
         }
     }
