@@ -48,7 +48,7 @@ pub(super) struct Activity {
     unread: Cell<bool>,
     /// Times that everything written so far had left.
     flushes: Cell<u64>,
-    /// Something written has yet to leave: the socket did not take it.
+    /// The rest of a response waits until what was written has left.
     held_up: Cell<bool>,
     /// It is looked at now and then, whether it is idle.
     watched: Cell<bool>,
@@ -254,8 +254,8 @@ impl Activity {
         self.flushes.get()
     }
 
-    /// Whether the client does not take what is written as fast as it comes.
-    pub(super) fn has_backlog(&self) -> bool {
+    /// Whether the rest of a response has to wait.
+    pub(super) fn is_held_up(&self) -> bool {
         self.held_up.get()
     }
 
@@ -334,8 +334,9 @@ impl Activity {
         }
     }
 
-    /// The client's socket did not take all that was written, even where it seemed to.
-    pub(super) fn is_held_up(&self) {
+    /// No more of a response is to be read before what was written has left: the client's socket did not take all of it,
+    /// even where it seemed to, or it is much.
+    pub(super) fn hold_up(&self) {
         self.held_up.set(true);
         if self.phase.get() == Phase::Idle {
             self.enter(Phase::Flushing, self.limits.body_timeout);

@@ -195,7 +195,7 @@ impl Download {
             return Poll::Ready(Some(Ok(Frame::data(said))));
         }
         if let Some(Watcher::Connection(activity)) = watcher
-            && activity.has_backlog()
+            && activity.is_held_up()
         {
             return Poll::Pending; // so no more is read than the client takes; the flush wakes us
         }
@@ -207,7 +207,7 @@ impl Download {
                     rewrite_trailers(&mut frame);
                     match watcher {
                         Some(Watcher::Connection(activity)) if self.is_worth_a_flush(&frame) => {
-                            activity.is_held_up();
+                            activity.hold_up();
                         }
                         Some(Watcher::Stream(stream)) => stream.moved(),
                         Some(Watcher::Connection(_)) | None => {}

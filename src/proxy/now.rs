@@ -28,12 +28,12 @@ pub(super) fn tick() {
     }
 }
 
-/// The time at the last [`tick`] of this thread.
+/// The time at the last look of this thread.
 pub(super) fn now() -> Instant {
     NOW.get().unwrap_or_else(Instant::now)
 }
 
-/// The time that has passed since `then`, at the last [`tick`].
+/// The time that has passed since `then`, at the last look.
 pub(super) fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }

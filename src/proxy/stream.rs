@@ -15,7 +15,8 @@ use super::batch::SMALL_BYTES;
 /// Most that is read at once, and most that waits to be written, on either side of one of so many connections. The same on
 /// both sides, so that a full piece is written before the next one is read, into the memory that it has left behind, while
 /// that is still in the cache. Large pieces are cheap, and few connections may have them: so however many readers stop, the
-/// buffers of a worker stay within some MiB for the first of them and 72 KiB on each side for every other one: 64 KiB in one piece with their head.
+/// buffers of a worker stay within some MiB for the first of them and 72 KiB on each side, which is 64 KiB with their head,
+/// for every other one.
 pub(super) fn buffer_bytes(connections: usize) -> usize {
     match connections {
         0..=8 => 256 * 1024,

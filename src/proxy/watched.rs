@@ -114,7 +114,7 @@ impl AsyncWrite for Watched {
         let written = if let Poll::Ready(Ok(written)) = polled { written } else { 0 };
         self.activity.wrote_some(written);
         if written < bufs.iter().map(|buf| buf.len()).sum() {
-            self.activity.is_held_up();
+            self.activity.hold_up();
         }
         polled
     }
@@ -128,7 +128,7 @@ impl AsyncWrite for Watched {
         let polled = self.line.poll_flush();
         match polled {
             Poll::Ready(_) => self.activity.flushed(),
-            Poll::Pending => self.activity.is_held_up(),
+            Poll::Pending => self.activity.hold_up(),
         }
         polled
     }
