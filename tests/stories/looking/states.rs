@@ -67,6 +67,43 @@ async fn the_page_is_whole_while_the_certificate_fails_gets_critical_and_expires
 }
 
 #[tokio::test]
+async fn the_page_is_whole_while_the_certificate_is_over_and_nothing_stands_in() {
+    let panel = Upstream::panel().await;
+    let port = free_port();
+    let pebble = Pebble::start(Terms::quick(port)).await;
+    let proxy = FaultProxy::before(&pebble).await;
+    let clock = Clock::new();
+    let launcher = clock.launcher();
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let settings = Settings::panel(panel.url())
+        .certificate(&pebble, &["127.0.0.1"])
+        .set("ip_cert", "fallback_action", "none")
+        .set("http", "listen", vec![format!("127.0.0.1:{port}")])
+        .through(&proxy);
+    let door = Doorman::start_by(&launcher, &settings).await;
+    door.reaches("valid", ORDER).await;
+    let page = Bridge::to(door.admin_socket()).await;
+    let pictures = TempDir::new().unwrap();
+
+    proxy.break_down(Fault::page(503, "", "down"));
+    clock.set(HOUR * 161);
+    proxy.set_clock_ahead(HOUR * 161);
+    door.until("expired", ORDER, |status| {
+        status["state"] == "expired" && status["renewal"]["outcome"] == "failed"
+    })
+    .await;
+
+    let chinese = ["已过期", "访问者看到的是已过期的证书", "Pebble"];
+    let english = ["expired", "Visitors see the expired one.", "Pebble"];
+    for view in page.shows(pictures.path(), "none", (&chinese, &english)).await {
+        let words = view["words"].as_str().unwrap();
+        for stand_in in ["顶替", "stands in", "29 天", "29 d"] {
+            assert!(!words.contains(stand_in), "{stand_in} is in\n{words}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_page_is_whole_while_another_program_has_the_port_and_while_a_ca_is_silent() {
     let panel = Upstream::panel().await;
     let pictures = TempDir::new().unwrap();
