@@ -309,6 +309,36 @@ pub enum Language {
     English,
 }
 
+impl Language {
+    /// All of them, the default first.
+    pub const ALL: [Self; 2] = [Self::Chinese, Self::English];
+
+    /// Its tag (RFC 5646).
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh-CN",
+            Self::English => "en",
+        }
+    }
+
+    /// As those who speak it call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chinese => "中文",
+            Self::English => "English",
+        }
+    }
+
+    /// That of a tag, whatever its script or region: `zh-TW` reads zh-CN rather than English.
+    #[must_use]
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let primary = |tag: &str| tag.split(['-', '_', '.', '@']).next().unwrap_or(tag).to_ascii_lowercase();
+        Self::ALL.into_iter().find(|language| primary(language.tag()) == primary(tag))
+    }
+}
+
 /// `[webhook]`, when configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {

@@ -13,7 +13,7 @@ use crate::config::written::Value;
 pub(super) fn telegram(section: &Section<'_>) -> Option<Telegram> {
     let bot_token = section.secret("bot_token").filter(|token| is_token(section, token));
     let chat_ids = section.list("chat_ids", "123456789", chat_id).unwrap_or_default();
-    let languages = [("zh-CN", Language::Chinese), ("en", Language::English)];
+    let languages = Language::ALL.map(|language| (language.tag(), language));
     let language = section.word("language", &languages, Language::Chinese);
     let api_url = api_url(section);
     let proxy = section.parse("proxy", "socks5://127.0.0.1:1080", proxy);

@@ -86,7 +86,8 @@ fn head(page: &mut Html, words: &Words, status: &Status) {
 
 fn top(page: &mut Html, language: Language) {
     page.raw("<body><header><strong>doorman</strong><nav aria-label=\"Language / 语言\">");
-    for (other, tag, name) in [(Language::Chinese, "zh-CN", "中文"), (Language::English, "en", "English")] {
+    for other in Language::ALL {
+        let (tag, name) = (other.tag(), other.name());
         page.raw("<a href=\"?lang=").text(tag).raw("\" hreflang=\"").text(tag).raw("\" lang=\"").text(tag);
         page.raw(if other == language { "\" aria-current=\"true\">" } else { "\">" }).text(name).raw("</a>");
     }

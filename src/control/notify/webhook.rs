@@ -24,8 +24,6 @@ const SCHEMA: u32 = 1;
 
 const SIGNATURE: &str = "X-Doorman-Signature";
 
-const LANGUAGES: [Language; 2] = [Language::English, Language::Chinese];
-
 /// Posts to one address.
 pub(super) struct Poster {
     client: Client,
@@ -165,5 +163,5 @@ impl Poster {
 }
 
 fn in_every_language(text: impl Fn(Language) -> String) -> serde_json::Map<String, serde_json::Value> {
-    LANGUAGES.iter().map(|language| (text::tag(*language).to_owned(), text(*language).into())).collect()
+    Language::ALL.iter().map(|language| (language.tag().to_owned(), text(*language).into())).collect()
 }

@@ -8,7 +8,6 @@ use crate::policy::finding::{About, Level};
 use crate::policy::lifecycle::Word;
 
 pub(super) const WORDS: Words = Words {
-    tag: "en",
     title,
     reminder: " (reminder)",
     host: "💻 Host: ",

@@ -26,10 +26,9 @@ pub struct Place {
     pub stands_in: bool,
 }
 
-/// The words of one language. A file with one of these is all that another language needs.
+/// The words of one language. A file with one of these has all that an alert says, but for the reason and the detail:
+/// those are [`Sentence`](crate::policy::sentence::Sentence)s, written where they arise.
 pub(super) struct Words {
-    /// Its tag, e.g. `en`.
-    pub(super) tag: &'static str,
     /// What happened, as a headline.
     pub(super) title: fn(Kind) -> &'static str,
     /// Added to the headline of a reminder.
@@ -114,23 +113,22 @@ impl Notice {
     /// For Telegram, in its HTML.
     #[must_use]
     pub fn html(&self, place: &Place, language: Language, now: OffsetDateTime, dropped: u32) -> String {
-        self.text(place, language, now, dropped).html()
+        self.text(place, (language, words(language)), now, dropped).html()
     }
 
     /// Without any markup.
     #[must_use]
     pub fn plain(&self, place: &Place, language: Language, now: OffsetDateTime, dropped: u32) -> String {
-        self.text(place, language, now, dropped).plain()
+        self.text(place, (language, words(language)), now, dropped).plain()
     }
 
-    /// Its headline alone.
-    #[must_use]
-    pub fn title(&self, language: Language) -> &'static str {
-        (words(language).title)(self.alert.kind)
-    }
-
-    fn text(&self, place: &Place, language: Language, now: OffsetDateTime, dropped: u32) -> Text {
-        let words = words(language);
+    fn text(
+        &self,
+        place: &Place,
+        (language, words): (Language, &Words),
+        now: OffsetDateTime,
+        dropped: u32,
+    ) -> Text {
         let kind = self.alert.kind;
         let reminder = if self.alert.edge == Edge::Reminder { words.reminder } else { "" };
         let mut lines = place_lines(place, words);
@@ -164,6 +162,28 @@ impl Notice {
     }
 }
 
+impl Kind {
+    /// What happened, as a headline.
+    #[must_use]
+    pub fn title(self, language: Language) -> &'static str {
+        (words(language).title)(self)
+    }
+}
+
+impl About {
+    /// Before what was found about it.
+    #[must_use]
+    pub fn title(self, language: Language) -> &'static str {
+        (words(language).about)(self)
+    }
+}
+
+/// What the doctor makes of it all, in a sentence without its end.
+#[must_use]
+pub fn verdict(level: Level, language: Language) -> &'static str {
+    (words(language).verdict)(level)
+}
+
 /// The message of `doorman alert test`, for Telegram.
 #[must_use]
 pub fn test_html(place: &Place, language: Language) -> String {
@@ -174,12 +194,6 @@ pub fn test_html(place: &Place, language: Language) -> String {
 #[must_use]
 pub fn test_plain(place: &Place, language: Language) -> String {
     test(place, words(language)).plain()
-}
-
-/// The language's tag, as a webhook's JSON has it.
-#[must_use]
-pub fn tag(language: Language) -> &'static str {
-    words(language).tag
 }
 
 /// As Telegram's HTML wants it.
@@ -330,6 +344,47 @@ mod tests {
             titles.sort();
             titles.dedup();
             assert_eq!(titles.len(), Kind::ALL.len(), "each has a headline of its own");
+        }
+    }
+
+    /// What a text has that is not of the language's own file is a name, a time, the reason or the detail.
+    #[test]
+    fn the_words_of_a_text_are_those_of_one_file() {
+        let other = Words {
+            title: |_| "†",
+            reminder: "†",
+            host: "💻 †",
+            addresses: "🌐 †",
+            lasts: |_| "†".to_owned(),
+            span: |_| "†".to_owned(),
+            reason: |_, error| format!("†{error}"),
+            detail: |detail| format!("†{detail}"),
+            doing: |_| "†".to_owned(),
+            remedy: |_, _| "†".to_owned(),
+            more: |_| "†".to_owned(),
+            late: |_, _| "†".to_owned(),
+            dropped: |_| "†".to_owned(),
+            ..zh_cn::WORDS
+        };
+        let later = NOW + Duration::from_secs(3600);
+        for kind in Kind::ALL {
+            let reminder = Notice { alert: Alert { kind, edge: Edge::Reminder }, ..notice(kind) };
+            let text = reminder.text(&place(), (Language::English, &other), later, 2).plain();
+            let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+            let expected = [
+                "††",
+                "†srv<1>",
+                "†203.0.113.7, 2001:db8::7",
+                "†",
+                "†a <b> & that",
+                "†nginx, pid 42",
+                "†",
+                "†",
+                "†",
+                "†",
+                "†",
+            ];
+            assert_eq!(lines, expected, "{text}");
         }
     }
 

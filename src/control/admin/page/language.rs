@@ -9,7 +9,7 @@ use crate::config::Language;
 pub(crate) fn choose(query: Option<&str>, headers: &HeaderMap) -> Language {
     let chosen = query.into_iter().flat_map(|query| query.split('&')).find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        if name == "lang" { language(value) } else { None }
+        if name == "lang" { Language::of_tag(value) } else { None }
     });
     let liked = || headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(best);
     chosen.or_else(liked).unwrap_or(Language::English)
@@ -20,7 +20,7 @@ fn best(accepted: &str) -> Option<Language> {
     let mut best: Option<(f32, Language)> = None;
     for range in accepted.split(',') {
         let mut parts = range.split(';');
-        let Some(language) = parts.next().and_then(|tag| language(tag.trim())) else {
+        let Some(language) = parts.next().and_then(|tag| Language::of_tag(tag.trim())) else {
             continue;
         };
         let weight =
@@ -30,15 +30,6 @@ fn best(accepted: &str) -> Option<Language> {
         }
     }
     best.map(|(_, language)| language)
-}
-
-fn language(tag: &str) -> Option<Language> {
-    let primary = tag.split('-').next().unwrap_or(tag);
-    match primary.to_ascii_lowercase().as_str() {
-        "zh" => Some(Language::Chinese),
-        "en" => Some(Language::English),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

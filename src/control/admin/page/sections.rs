@@ -9,7 +9,6 @@ use super::words::{Prospects, Words};
 use crate::config::Language;
 use crate::control::admin::status::{Renewed, Status};
 use crate::control::board::Outcome;
-use crate::policy::alert::{Alert, Edge, Notice};
 use crate::shared::listeners::State;
 
 /// Renewals that are shown at once; the others can be unfolded.
@@ -74,8 +73,7 @@ pub(super) fn alerts(html: &mut Html, words: &Words, language: Language, status:
     }
     html.raw("<section class=\"alerts\"><h2>").text(words.alerts).raw("</h2><ul>");
     for open in &status.open_alerts {
-        let alert = Alert { kind: open.alert, edge: Edge::News };
-        let title = Notice::bare(alert, open.told_at).title(language);
+        let title = open.alert.title(language);
         html.raw("<li class=\"")
             .text(open.severity)
             .raw("\"><b>")
