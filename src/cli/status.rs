@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::daemon::Daemon;
 use super::{Failure, cannot_print, colours};
 use crate::config::Admin;
-use crate::control::roughly;
+use crate::policy::sentence::roughly;
 use crate::shared::clock;
 
 /// Lines are no longer than a terminal that nobody has widened.
@@ -246,6 +246,7 @@ pub(super) fn moment(value: &Value, now: OffsetDateTime) -> Option<String> {
     let at = OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()?;
     let span = at - now;
     let far = roughly(span.unsigned_abs());
+    let far = far.english();
     let far = if span.is_negative() { format!("{far} ago") } else { format!("in {far}") };
     let (hour, minute, second) = at.time().as_hms();
     Some(format!("{} {hour:02}:{minute:02}:{second:02} UTC, {far}", at.date()))
@@ -292,11 +293,11 @@ mod tests {
         assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
         for part in [
             "state         failed\n",
-            "next renewal  2026-01-01 04:00:00 UTC, in 3 h 0 min\n",
+            "next renewal  2026-01-01 04:00:00 UTC, in 3 h\n",
             "failures      3 in a row\n",
             "last error    validation: the CA could not validate 203.0.113.7:",
             "listener      0.0.0.0:80 http waiting, held by nginx, pid 42, nginx.service\n",
-            "since 2026-01-01 00:00:00 UTC, 1 h 0 min ago\n",
+            "since 2026-01-01 00:00:00 UTC, 1 h ago\n",
         ] {
             assert!(table.contains(part), "{part} is not in\n{table}");
         }

@@ -121,17 +121,6 @@ fn restarts() -> u64 {
     RESTARTS.load(Ordering::Relaxed)
 }
 
-/// A duration for people: its two largest units.
-pub(crate) fn roughly(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
-    }
-}
-
 /// Lives again after each death, until the daemon ends.
 fn supervise(shutdown: &CancellationToken, mut life: impl FnMut() -> io::Result<()>) {
     let mut deaths_in_a_row = 0;
@@ -221,13 +210,5 @@ mod tests {
             }
         });
         assert_eq!(lives, 3);
-    }
-
-    #[test]
-    fn a_duration_is_told_in_its_two_largest_units() {
-        let told = |seconds| roughly(Duration::from_secs(seconds));
-        assert_eq!(told(7), "7 s");
-        assert_eq!(told(119), "1 min 59 s");
-        assert_eq!(told(160 * 3600), "6 d 16 h");
     }
 }

@@ -1,6 +1,4 @@
-//! Our errors in Chinese. Words of others in them, of a library or of the system, stay as they are.
-
-use std::time::Duration;
+//! Our errors in Chinese. Words of a library in them are quoted, and those of the system translated where they are usual.
 
 use super::chain::Chain;
 use super::local_ca::LocalCaError;
@@ -8,6 +6,7 @@ use super::observe::{LIMIT as HANDSHAKE_LIMIT, ObserveError};
 use super::pair::PairError;
 use super::store::StoreError;
 use super::when;
+use crate::machine::words::foreign;
 use crate::policy::sentence::Sentence;
 use crate::shared::trust::TrustError;
 
@@ -25,10 +24,10 @@ pub(crate) trait InWords: std::error::Error + Sized {
 impl InWords for PairError {
     fn chinese(&self) -> String {
         match self {
-            Self::Pem(error) => format!("无法读取 PEM 内容：{error}"),
+            Self::Pem(error) => format!("无法读取 PEM 内容：{}", foreign(error)),
             Self::Empty => "其中没有证书".to_owned(),
-            Self::Certificate(error) => format!("无法读取证书：{error}"),
-            Self::Key(error) => format!("私钥与证书不匹配：{error}"),
+            Self::Certificate(error) => format!("无法读取证书：{}", foreign(error)),
+            Self::Key(error) => format!("私钥与证书不匹配：{}", foreign(error)),
             Self::Names => "证书中的地址与所申请的不同".to_owned(),
             Self::Chain(number) => format!("证书链中第 {number} 张证书不是由下一张签发的"),
             Self::Future(at) => format!("它从 {} 起才有效：本机时钟是否偏慢？", when::text(*at)),
@@ -41,11 +40,13 @@ impl InWords for StoreError {
     fn chinese(&self) -> String {
         match self {
             Self::Io { action, path, source } => {
-                format!("无法{} {}：{source}", doing(action), path.display())
+                format!("无法{} {}：{}", doing(action), path.display(), foreign(source))
             }
             Self::Group(group) => format!("用户组 {group} 不存在，请更正 store.group"),
-            Self::Json { path, source } => format!("无法把 {} 写成 JSON：{source}", path.display()),
-            Self::Panicked(error) => format!("存储目录的操作中断：{error}"),
+            Self::Json { path, source } => {
+                format!("无法把 {} 写成 JSON：{}", path.display(), foreign(source))
+            }
+            Self::Panicked(error) => format!("存储目录的操作中断：{}", foreign(error)),
             Self::Hangs(seconds) => format!("磁盘在 {seconds} 秒内没有响应"),
         }
     }
@@ -72,9 +73,11 @@ fn doing(action: &str) -> &str {
 impl InWords for TrustError {
     fn chinese(&self) -> String {
         match self {
-            Self::File { path, source } => format!("{} 不能作为 PEM 证书读取：{source}", path.display()),
+            Self::File { path, source } => {
+                format!("{} 不能作为 PEM 证书读取：{}", path.display(), foreign(source))
+            }
             Self::Certificate { path, source } => {
-                format!("{} 中有不是 CA 证书的内容：{source}", path.display())
+                format!("{} 中有不是 CA 证书的内容：{}", path.display(), foreign(source))
             }
             Self::Empty { path, .. } => format!("{} 中没有可用的 CA 证书", path.display()),
         }
@@ -84,7 +87,9 @@ impl InWords for TrustError {
 impl InWords for ObserveError {
     fn chinese(&self) -> String {
         match self {
-            Self::Handshake { address, source } => format!("与 {address} 的 TLS 握手失败：{source}"),
+            Self::Handshake { address, source } => {
+                format!("与 {address} 的 TLS 握手失败：{}", foreign(source))
+            }
             Self::TimedOut { address } => {
                 format!("与 {address} 的 TLS 握手在 {} 秒内没有完成", HANDSHAKE_LIMIT.as_secs())
             }
@@ -97,21 +102,10 @@ impl InWords for ObserveError {
 impl InWords for LocalCaError {
     fn chinese(&self) -> String {
         match self {
-            Self::Sign(error) => format!("本地 CA 无法签发：{error}"),
+            Self::Sign(error) => format!("本地 CA 无法签发：{}", foreign(error)),
             Self::Pair(error) => format!("本地 CA 签发的证书无法使用：{}", error.chinese()),
             Self::Missing => "没有本地 CA".to_owned(),
             Self::Store(error) => error.chinese(),
         }
-    }
-}
-
-/// A duration in its two largest units.
-pub(super) fn roughly(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} 秒"),
-        (0, 0, minutes, seconds) => format!("{minutes} 分 {seconds} 秒"),
-        (0, hours, minutes, _) => format!("{hours} 小时 {minutes} 分"),
-        (days, hours, _, _) => format!("{days} 天 {hours} 小时"),
     }
 }

@@ -4,3 +4,4 @@
 
 pub(crate) mod holder;
 pub(crate) mod sockets;
+pub(crate) mod words;

@@ -1,6 +1,7 @@
 //! What people read, in each of the languages that doorman speaks.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +34,16 @@ impl Sentence {
         Self { en: en.into(), zh_cn: zh_cn.into() }
     }
 
-    /// Words of somebody else, which are not translated.
-    pub fn quoted(words: impl Into<String>) -> Self {
+    /// The same in every language: a command, a name, a number.
+    pub fn same(words: impl Into<String>) -> Self {
         let words = words.into();
         Self { en: words.clone(), zh_cn: words }
+    }
+
+    /// English words of somebody else, which are not translated: other languages have them as a quotation.
+    pub fn quoted(words: impl Into<String>) -> Self {
+        let en = words.into();
+        Self { zh_cn: quotation(&en), en }
     }
 
     /// As `language` has it.
@@ -74,10 +81,52 @@ impl Sentence {
     }
 }
 
+/// A duration in its two largest units, without one that is zero: `3 h`, `6 d 16 h`, `1 min 59 s`.
+#[must_use]
+pub fn roughly(span: Duration) -> Sentence {
+    told(span, Finest::Second)
+}
+
+/// The same for what need not be so exact: seconds only where there are no minutes.
+#[must_use]
+pub fn to_the_minute(span: Duration) -> Sentence {
+    told(span, Finest::Minute)
+}
+
+/// English words in a Chinese sentence. Without any there is nothing to quote.
+#[must_use]
+pub fn quotation(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!("“{words}”") }
+}
+
+/// The unit that comes behind minutes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finest {
+    Second,
+    Minute,
+}
+
+fn told(span: Duration, finest: Finest) -> Sentence {
+    let seconds = span.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let odd = if finest == Finest::Second { seconds % 60 } else { 0 };
+    let units = [("d", "天"), ("h", "小时"), ("min", "分钟"), ("s", "秒")];
+    let two = match (days, hours, minutes) {
+        (0, 0, 0) => [(seconds, units[3]), (0, units[3])],
+        (0, 0, minutes) => [(minutes, units[2]), (odd, units[3])],
+        (0, hours, minutes) => [(hours, units[1]), (minutes, units[2])],
+        (days, hours, _) => [(days, units[0]), (hours, units[1])],
+    };
+    let some = two.iter().enumerate().filter(|(index, (count, _))| *index == 0 || *count > 0);
+    let (en, zh_cn): (Vec<_>, Vec<_>) =
+        some.map(|(_, (count, (en, zh_cn)))| (format!("{count} {en}"), format!("{count} {zh_cn}"))).unzip();
+    Sentence::new(en.join(" "), zh_cn.join(" "))
+}
+
 impl From<Written> for Sentence {
     fn from(written: Written) -> Self {
         match written {
-            Written::English(words) => Self::quoted(words),
+            Written::English(words) => Self::same(words),
             Written::Each { en, zh_cn } => Self { en, zh_cn },
         }
     }
@@ -100,6 +149,33 @@ mod tests {
         assert_eq!(serde_json::from_str::<Sentence>(&kept).unwrap(), sentence);
         let before: Sentence = serde_json::from_str("\"no room\"").unwrap();
         assert_eq!(before.in_language(Language::Chinese), "no room");
+    }
+
+    #[test]
+    fn a_duration_is_told_in_its_two_largest_units_in_each_language() {
+        for (seconds, en, zh_cn) in [
+            (0, "0 s", "0 秒"),
+            (7, "7 s", "7 秒"),
+            (60, "1 min", "1 分钟"),
+            (119, "1 min 59 s", "1 分钟 59 秒"),
+            (3 * 3600 + 59, "3 h", "3 小时"),
+            (3 * 3600 + 1200, "3 h 20 min", "3 小时 20 分钟"),
+            (160 * 3600, "6 d 16 h", "6 天 16 小时"),
+            (5 * 86_400 + 60, "5 d", "5 天"),
+        ] {
+            let told = roughly(Duration::from_secs(seconds));
+            assert_eq!((told.english(), told.in_language(Language::Chinese)), (en, zh_cn));
+        }
+        assert_eq!(to_the_minute(Duration::from_secs(119)).english(), "1 min");
+        assert_eq!(to_the_minute(Duration::from_secs(59)).in_language(Language::Chinese), "59 秒");
+    }
+
+    #[test]
+    fn words_of_others_are_marked_where_they_are_foreign() {
+        let said = Sentence::quoted("connection refused");
+        assert_eq!(said.in_language(Language::Chinese), "“connection refused”");
+        assert_eq!(said.english(), "connection refused");
+        assert_eq!(Sentence::same("df -h").in_language(Language::Chinese), "df -h");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::steer;
 use crate::machine::sockets;
+use crate::machine::words::foreign;
 use crate::policy::sentence::Sentence;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
@@ -42,15 +43,15 @@ pub(super) enum ClaimError {
 }
 
 impl ClaimError {
-    /// In each language. Words of the system stay as they are.
+    /// In each language.
     pub(super) fn in_words(&self) -> Sentence {
         let chinese = match self {
             Self::Taken => "被另一个程序占用".to_owned(),
             Self::Lingering => "没有程序在监听，但内核仍为已结束的连接保留着它，最多一分钟".to_owned(),
             Self::NotAllowed => "没有权限：请以 root 运行，或为服务授予 CAP_NET_BIND_SERVICE".to_owned(),
             Self::NotHere => "本机没有该地址".to_owned(),
-            Self::Bind(error) => format!("无法绑定：{error}"),
-            Self::Group(error) => format!("无法由各工作线程共享：{error}"),
+            Self::Bind(error) => format!("无法绑定：{}", foreign(error)),
+            Self::Group(error) => format!("无法由各工作线程共享：{}", foreign(error)),
         };
         Sentence::new(self.to_string(), chinese)
     }

@@ -14,10 +14,10 @@ use super::tls_alpn::TlsCheckError;
 use super::wire::WireError;
 use super::words::cause;
 use crate::control::pair::PairError;
-use crate::control::roughly;
 use crate::control::store::StoreError;
 use crate::policy::failure::{Challenge, Kind};
 use crate::policy::lifecycle::Fate;
+use crate::policy::sentence::roughly;
 use crate::shared::trust::TrustError;
 
 /// Why an order came to nothing.
@@ -339,7 +339,7 @@ mod tests {
         );
         assert_eq!(
             failure.sentence.in_language(Language::Chinese),
-            "CA 无法访问 http://203.0.113.7/.well-known/acme-challenge/…：connection refused；服务商的防火墙是否放行了 \
+            "CA 无法访问 http://203.0.113.7/.well-known/acme-challenge/…：“connection refused”；服务商的防火墙是否放行了 \
              :80，它是否指向本机？"
         );
         let elsewhere = IssueError::Validation {
@@ -377,13 +377,10 @@ mod tests {
         let failure = IssueError::Clock { ahead: time::Duration::hours(-3) }.failure();
         assert_eq!(failure.class, Class::Clock);
         assert!(
-            failure
-                .sentence
-                .english()
-                .starts_with("this machine's clock is 3 h 0 min behind the CA's; set it")
+            failure.sentence.english().starts_with("this machine's clock is 3 h behind the CA's; set it")
         );
         let chinese = failure.sentence.in_language(Language::Chinese);
-        assert!(chinese.starts_with("本机时钟比 CA 慢 3 小时 0 分；请校准时钟"), "{chinese}");
+        assert!(chinese.starts_with("本机时钟比 CA 慢 3 小时；请校准时钟"), "{chinese}");
     }
 
     #[test]

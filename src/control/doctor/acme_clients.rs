@@ -57,7 +57,7 @@ fn nobody_starts(root: &Path, client: &str) -> Option<Finding> {
             format!("neither cron nor a timer starts {client}, so what it renews will expire"),
             format!("cron 和定时器都不会启动 {client}，由它续期的证书将会过期"),
         );
-        Finding::warning(About::AcmeClient, finding, Sentence::quoted(remedy))
+        Finding::warning(About::AcmeClient, finding, Sentence::same(remedy))
     })
 }
 
@@ -75,7 +75,7 @@ fn about(renewal: &Renewal, config: Option<&Config>) -> Finding {
             format!("{client} renews {name} too: both spend the CA's limit for that address"),
             format!("{client} 也在为 {name} 续期：两者共用 CA 对该地址的限额"),
         );
-        return Finding::warning(About::AcmeClient, finding, Sentence::quoted(remove));
+        return Finding::warning(About::AcmeClient, finding, Sentence::same(remove));
     }
     let webroot = config.and_then(|config| config.http.acme_webroot.as_deref());
     let upstream = config.and_then(|config| config.http.acme_upstream.as_ref());

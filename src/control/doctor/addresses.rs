@@ -7,6 +7,7 @@ use nix::ifaddrs::getifaddrs;
 
 use super::Machine;
 use crate::config::Language;
+use crate::machine::words::foreign;
 use crate::policy::finding::{About, Finding};
 use crate::policy::sentence::Sentence;
 
@@ -19,7 +20,7 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
         Err(error) => {
             let finding = Sentence::new(
                 format!("this machine's addresses cannot be listed: {error}"),
-                format!("无法列出本机地址：{error}"),
+                format!("无法列出本机地址：{}", foreign(&error)),
             );
             let remedy = Sentence::new(
                 "compare ip_cert.ip with what ip address says",
@@ -42,7 +43,7 @@ fn about(ip: IpAddr, ours: &BTreeSet<IpAddr>) -> Finding {
     let has = if family.is_empty() {
         Sentence::new("none of that family", "没有同类地址")
     } else {
-        Sentence::quoted(family.join(", "))
+        Sentence::same(family.join(", "))
     };
     Finding::warning(
         About::Address,

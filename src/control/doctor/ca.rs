@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::{Machine, web};
-use crate::config::{Directory, UpstreamTrust};
-use crate::control::roughly;
+use crate::config::{Directory, Language, UpstreamTrust};
+use crate::machine::words::foreign;
 use crate::policy::finding::{About, Finding};
 use crate::policy::schedule::CLOCK_TOLERANCE;
-use crate::policy::sentence::Sentence;
+use crate::policy::sentence::{Sentence, quotation, roughly};
 use crate::shared::clock;
 
 pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
@@ -32,7 +32,7 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
             let said = answer.lines().next().unwrap_or_default();
             let finding = Sentence::new(
                 format!("{url} is no ACME directory now: it answers {said:?}"),
-                format!("{url} 目前不是 ACME 目录，它的应答为 {said:?}"),
+                format!("{url} 目前不是 ACME 目录，它的应答为{}", quotation(said)),
             );
             let remedy = Sentence::new(
                 "look at the CA's status page, and at ip_cert.directory",
@@ -43,7 +43,7 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
         Err(error) => {
             let finding = Sentence::new(
                 format!("{url} cannot be reached: {error}"),
-                format!("无法连接 {url}：{error}"),
+                format!("无法连接 {url}：{}", foreign(&error)),
             );
             let remedy = Sentence::new(
                 "look at this machine's DNS, its routes, its firewall and its clock; at ip_cert.directory_ca for a \
@@ -79,16 +79,16 @@ fn compare(ours: OffsetDateTime, theirs: OffsetDateTime) -> Finding {
     if apart <= CLOCK_TOLERANCE {
         let finding = Sentence::new(
             format!("this machine's clock is within {span} of the CA's"),
-            format!("本机时钟与 CA 相差不超过 {span}"),
+            format!("本机时钟与 CA 相差不超过 {}", span.in_language(Language::Chinese)),
         );
         return Finding::fine(About::Clock, finding);
     }
     let (en, zh_cn) = if ours > theirs { ("ahead of", "快") } else { ("behind", "慢") };
     let finding = Sentence::new(
         format!("this machine's clock is {span} {en} the CA's"),
-        format!("本机时钟比 CA {zh_cn} {span}"),
+        format!("本机时钟比 CA {zh_cn} {}", span.in_language(Language::Chinese)),
     );
-    Finding::broken(About::Clock, finding, Sentence::quoted("timedatectl set-ntp true"))
+    Finding::broken(About::Clock, finding, Sentence::same("timedatectl set-ntp true"))
 }
 
 #[cfg(test)]
@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(compare(datetime!(2026-01-01 12:00:05 UTC), theirs).level, Level::Fine);
         let behind = compare(datetime!(2026-01-01 09:00 UTC), theirs);
         assert_eq!((behind.level, behind.about), (Level::Broken, About::Clock));
-        assert!(behind.finding.english().contains("3 h 0 min behind"), "{behind:?}");
+        assert!(behind.finding.english().contains("3 h behind"), "{behind:?}");
+        assert_eq!(behind.finding.in_language(Language::Chinese), "本机时钟比 CA 慢 3 小时");
     }
 }

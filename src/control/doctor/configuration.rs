@@ -2,6 +2,7 @@
 
 use super::Machine;
 use crate::config::ReadError;
+use crate::machine::words::foreign;
 use crate::policy::finding::{About, Finding};
 use crate::policy::sentence::Sentence;
 
@@ -43,11 +44,19 @@ fn finding(machine: &Machine) -> Finding {
         ),
         (Err(error @ (ReadError::Missing { .. } | ReadError::Io { .. })), _) => Finding::broken(
             About::Config,
-            Sentence::quoted(error.to_string()),
+            Sentence::new(error.to_string(), chinese(error)),
             Sentence::new(
                 "name a file that exists and that you may read, with --config",
                 "请用 --config 指定一个存在且有权读取的文件",
             ),
         ),
+    }
+}
+
+fn chinese(error: &ReadError) -> String {
+    match error {
+        ReadError::Missing { file } => format!("{} 不存在", file.display()),
+        ReadError::Io { file, source } => format!("无法读取 {}：{}", file.display(), foreign(source)),
+        ReadError::Wrong { problems, .. } => format!("配置有 {} 处问题", problems.len()),
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use super::{Machine, web};
 use crate::config::{Address, Scheme, Upstream, UpstreamTrust};
+use crate::machine::words::foreign;
 use crate::policy::finding::{About, Finding};
 use crate::policy::sentence::Sentence;
 
@@ -102,7 +103,7 @@ fn trusts(key: &str, host: &str, port: u16, trusted: &UpstreamTrust) -> Finding 
             About::Panel,
             Sentence::new(
                 format!("{key}: the certificate of {host}:{port} is not accepted: {error}"),
-                format!("{key}：不接受 {host}:{port} 的证书：{error}"),
+                format!("{key}：不接受 {host}:{port} 的证书：{}", foreign(&error)),
             ),
             Sentence::new(
                 "set ca_file or pin_sha256 beside it to what the panel presents",
@@ -117,7 +118,7 @@ fn unreachable(key: &str, place: &str, error: &io::Error) -> Finding {
         About::Panel,
         Sentence::new(
             format!("{key}: nobody answers at {place}: {error}"),
-            format!("{key}：{place} 无应答：{error}"),
+            format!("{key}：{place} 无应答：{}", foreign(error)),
         ),
         Sentence::new(
             format!("start the panel, or set {key} to the address that it listens on"),

@@ -7,6 +7,7 @@ use rustix::process::geteuid;
 use super::Machine;
 use super::daemon::words;
 use crate::config::Language;
+use crate::machine::words::foreign;
 use crate::machine::{holder, sockets};
 use crate::policy::finding::{About, Finding};
 use crate::policy::sentence::Sentence;
@@ -21,7 +22,7 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
         Err(error) => {
             let finding = Sentence::new(
                 format!("who listens cannot be seen: {error}"),
-                format!("无法查看谁在监听：{error}"),
+                format!("无法查看谁在监听：{}", foreign(&error)),
             );
             return vec![Finding::warning(
                 About::Port,

@@ -1,6 +1,7 @@
 //! Whether the store can be written.
 
 use super::Machine;
+use crate::machine::words::foreign;
 use crate::policy::finding::{About, Finding};
 use crate::policy::sentence::Sentence;
 
@@ -20,7 +21,10 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
         Ok(_) => fine("is not there yet, and can be made", "尚不存在，可以创建"),
         Err(error) => Finding::broken(
             About::Store,
-            Sentence::new(format!("{name} cannot be written: {error}"), format!("{name} 无法写入：{error}")),
+            Sentence::new(
+                format!("{name} cannot be written: {error}"),
+                format!("{name} 无法写入：{}", foreign(&error)),
+            ),
             Sentence::new(
                 "make room, or let the user that doorman runs as write there: df -h, mount, ls -ld; run doctor as that \
                  user or as root",

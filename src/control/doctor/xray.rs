@@ -62,7 +62,7 @@ fn resets(entries: &[Value], handed_over: &str) -> Option<Finding> {
         );
         let remedy =
             "echo net.ipv4.tcp_migrate_req=1 | sudo tee /etc/sysctl.d/60-doorman.conf && sudo sysctl --system";
-        Finding::warning(About::Xray, finding, Sentence::quoted(remedy))
+        Finding::warning(About::Xray, finding, Sentence::same(remedy))
     })
 }
 

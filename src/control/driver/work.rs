@@ -269,7 +269,7 @@ fn in_words(listener: &Listener) -> Sentence {
             format!("{address}: {why}"),
             format!("{address}：{}", why.in_language(Language::Chinese)),
         ),
-        None => Sentence::quoted(address.to_string()),
+        None => Sentence::same(address.to_string()),
     }
 }
 

@@ -4,6 +4,7 @@ use super::install::InstallError;
 use super::served::FixedPairError;
 use super::work::OrderError;
 use crate::control::zh_cn::InWords;
+use crate::machine::words::foreign;
 
 impl InWords for OrderError {
     fn chinese(&self) -> String {
@@ -27,7 +28,7 @@ impl InWords for InstallError {
 impl InWords for FixedPairError {
     fn chinese(&self) -> String {
         match self {
-            Self::Read { path, source } => format!("无法读取 {}：{source}", path.display()),
+            Self::Read { path, source } => format!("无法读取 {}：{}", path.display(), foreign(source)),
             Self::Pair { certificate, key, source } => {
                 format!("{} 与 {} 不成对：{}", certificate.display(), key.display(), source.chinese())
             }

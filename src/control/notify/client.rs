@@ -11,6 +11,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::config::UpstreamTrust;
+use crate::machine::words::foreign;
+use crate::policy::sentence::Sentence;
 use crate::shared::trust::{self, TrustError};
 
 /// For a connection, TLS and the proxy's part included.
@@ -59,7 +61,7 @@ fn remote_lookup(proxy: &str) -> String {
 }
 
 /// What an error of the client says of its causes; its own words have the URL in them, and with it the secret.
-pub(super) fn causes(error: &reqwest::Error) -> String {
+pub(super) fn causes(error: &reqwest::Error) -> Sentence {
     let mut said: Vec<String> = Vec::new();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -69,7 +71,10 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
         }
         cause = error.source();
     }
-    if said.is_empty() { "the request broke off".to_owned() } else { said.join(": ") }
+    match std::error::Error::source(error) {
+        Some(cause) => Sentence::new(said.join(": "), foreign(cause)),
+        None => Sentence::new("the request broke off", "请求中断"),
+    }
 }
 
 struct Resolver;
@@ -91,6 +96,7 @@ impl Resolve for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Language;
 
     #[test]
     fn a_socks_proxy_looks_names_up_itself() {
@@ -105,6 +111,8 @@ mod tests {
         let error = client.get(secret).send().await.unwrap_err();
         assert!(error.to_string().contains("SECRET"), "it does by itself: {error}");
         let said = causes(&error);
-        assert!(said.contains("refused") && !said.contains("SECRET"), "{said}");
+        let (en, zh_cn) = (said.english(), said.in_language(Language::Chinese));
+        assert!(en.contains("refused") && !en.contains("SECRET"), "{en}");
+        assert_eq!(zh_cn, "连接被拒绝");
     }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::policy::alert::outbox::Outcome;
+use crate::policy::sentence::Sentence;
 
 /// Why something could not be sent. The sentences have no secret in them: who makes one takes them out.
 #[derive(Debug, Error)]
 pub(super) enum SendError {
     /// Nobody is there, or the way is closed.
     #[error("{host} cannot be reached: {why}")]
-    Unreachable { host: String, why: String },
+    Unreachable { host: String, why: Sentence },
     /// It takes too long.
     #[error("{host} did not answer within {} s", .limit.as_secs())]
     TimedOut { host: String, limit: Duration },

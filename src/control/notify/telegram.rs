@@ -13,6 +13,8 @@ use teloxide_core::{ApiError, Bot, RequestError};
 use super::client::{self, ClientError};
 use super::error::SendError;
 use crate::config::Telegram;
+use crate::machine::words::foreign;
+use crate::policy::sentence::Sentence;
 
 /// When it is too much for Telegram and it does not say how long.
 const WAIT_UNSAID: Duration = Duration::from_secs(30);
@@ -56,9 +58,7 @@ impl Sender {
         match self.bot.client().get(self.bot.api_url()).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.is_timeout() => Err(SendError::TimedOut { host, limit: self.limit }),
-            Err(error) => {
-                Err(SendError::Unreachable { host, why: self.without_secrets(client::causes(&error)) })
-            }
+            Err(error) => Err(SendError::Unreachable { host, why: self.cleared(client::causes(&error)) }),
         }
     }
 
@@ -94,14 +94,15 @@ impl Sender {
                 SendError::TimedOut { host, limit: self.limit }
             }
             RequestError::Network(error) => {
-                SendError::Unreachable { host, why: self.without_secrets(client::causes(error)) }
+                SendError::Unreachable { host, why: self.cleared(client::causes(error)) }
             }
             RequestError::InvalidJson { raw, .. } if was_taken(raw) => return None,
             RequestError::InvalidJson { .. } => {
                 SendError::Trouble { host, said: "what answers is not Telegram's Bot API".to_owned() }
             }
             RequestError::Io(error) => {
-                SendError::Unreachable { host, why: self.without_secrets(error.to_string()) }
+                let why = Sentence::new(error.to_string(), foreign(&**error));
+                SendError::Unreachable { host, why: self.cleared(why) }
             }
         })
     }
@@ -134,6 +135,10 @@ impl Sender {
             "see that telegram.chat_ids is right and the bot is in that chat"
         };
         SendError::Refused { host, said, remedy }
+    }
+
+    fn cleared(&self, said: Sentence) -> Sentence {
+        said.map(|text| self.without_secrets(text))
     }
 
     fn without_secrets(&self, text: String) -> String {

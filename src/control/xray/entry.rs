@@ -3,7 +3,6 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::config::Language;
 use crate::control::when;
 use crate::policy::sentence::Sentence;
 use crate::policy::xray::audit::{Audit, Follows};
@@ -44,7 +43,7 @@ pub(crate) struct Entry {
     /// What its settings say; `None` of an address of `xray.probe`.
     pub(crate) audit: Option<Said>,
     /// What somebody can do now, if nothing is left that doorman may do.
-    pub(crate) advice: Option<Both>,
+    pub(crate) advice: Option<Sentence>,
 }
 
 /// An audit, in words.
@@ -60,16 +59,8 @@ pub(crate) struct Said {
     readable: Option<bool>,
     /// It follows without help.
     by_itself: bool,
-    follows: Both,
-    remedy: Option<Both>,
-}
-
-/// In both languages.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Both {
-    en: String,
-    #[serde(rename = "zh-CN")]
-    zh_cn: String,
+    follows: Sentence,
+    remedy: Option<Sentence>,
 }
 
 impl Serves {
@@ -84,7 +75,6 @@ impl Serves {
 
 impl Said {
     pub(super) fn of(audit: &Audit) -> Self {
-        let remedy = audit.remedy(Language::English).zip(audit.remedy(Language::Chinese));
         Self {
             position: audit.position,
             certificates: audit.certificates,
@@ -99,14 +89,8 @@ impl Said {
             reject_unknown_sni: audit.reject_unknown_sni,
             readable: audit.readable,
             by_itself: !matches!(audit.follows, Follows::Never(_)),
-            follows: Both { en: audit.sentence(Language::English), zh_cn: audit.sentence(Language::Chinese) },
-            remedy: remedy.map(|(en, zh_cn)| Both { en: en.to_owned(), zh_cn: zh_cn.to_owned() }),
+            follows: audit.sentence(),
+            remedy: audit.remedy(),
         }
-    }
-}
-
-impl Both {
-    pub(super) fn of(text: impl Fn(Language) -> &'static str) -> Self {
-        Self { en: text(Language::English).to_owned(), zh_cn: text(Language::Chinese).to_owned() }
     }
 }

@@ -10,6 +10,7 @@ use super::api::Api;
 use super::process::{self, Owner};
 use crate::config::{self, Address, Config};
 use crate::control::chain::Chain;
+use crate::machine::words::foreign;
 use crate::policy::sentence::Sentence;
 use crate::policy::xray::audit::{Audit, Follows, audit};
 use crate::policy::xray::change::is_temporary;
@@ -158,7 +159,7 @@ fn second_best(file: &impl std::fmt::Display) -> Sentence {
 }
 
 fn unreadable(file: &impl std::fmt::Display, error: &io::Error) -> Sentence {
-    Sentence::new(format!("could not read {file}: {error}"), format!("无法读取 {file}：{error}"))
+    Sentence::new(format!("could not read {file}: {error}"), format!("无法读取 {file}：{}", foreign(error)))
 }
 
 /// What the API lists, and how much of it made no sense.
@@ -173,7 +174,7 @@ async fn ask(api: &mut Option<Api>, address: Address) -> Result<(Vec<Inbound>, u
         let why = Chain(&error);
         Sentence::new(
             format!("Xray's API at {place}: {why}"),
-            format!("Xray 的 API（{place}）无法使用：{why}"),
+            format!("Xray 的 API（{place}）无法使用：{}", foreign(&error)),
         )
     })?;
     let total = listed.len();

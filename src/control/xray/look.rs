@@ -13,6 +13,7 @@ use crate::config::{Address, Language};
 use crate::control::observe::{Leaf, handshake};
 use crate::control::pair::hex;
 use crate::control::when;
+use crate::machine::words::foreign;
 use crate::policy::sentence::Sentence;
 use crate::policy::xray::inbound::{Inbound, Listen};
 use crate::policy::xray::leaf::Leaf as Held;
@@ -67,7 +68,7 @@ pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, Sentence> {
     let host = match &inbound.listen {
         Listen::Unix(path) => {
             let place = Place::Unix(path.clone());
-            return Ok(vec![Target { place, name: None, shown: Sentence::quoted(path.as_str()) }]);
+            return Ok(vec![Target { place, name: None, shown: Sentence::same(path.as_str()) }]);
         }
         Listen::Ip(None) => "127.0.0.1".to_owned(),
         Listen::Ip(Some(IpAddr::V4(ip))) if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -98,12 +99,12 @@ pub(super) fn targets(inbound: &Inbound) -> Result<Vec<Target>, Sentence> {
 pub(super) fn probe(address: &Address) -> Target {
     match address {
         Address::Tcp { host, port } => {
-            let shown = Sentence::quoted(format!("{host}:{port}"));
+            let shown = Sentence::same(format!("{host}:{port}"));
             Target { place: Place::Tcp(host.clone(), *port), name: None, shown }
         }
         Address::Unix(path) => {
             let path = path.display().to_string();
-            Target { place: Place::Unix(path.clone()), name: None, shown: Sentence::quoted(path) }
+            Target { place: Place::Unix(path.clone()), name: None, shown: Sentence::same(path) }
         }
     }
 }
@@ -187,7 +188,7 @@ fn judge(seen: &[(Sentence, io::Result<Option<Leaf>>)], fingerprint: &str) -> Ve
         )),
         Err(error) => Some(Sentence::new(
             format!("no handshake with {place}: {error}"),
-            format!("与 {} 的 TLS 握手失败：{error}", place.in_language(Language::Chinese)),
+            format!("与 {} 的 TLS 握手失败：{}", place.in_language(Language::Chinese), foreign(error)),
         )),
     });
     match unseen {

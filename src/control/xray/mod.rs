@@ -35,6 +35,7 @@ use super::board::{Board, Stage};
 use super::driver::Ask;
 use super::pair::Pair;
 use super::store::{Store, XrayJournal};
+use crate::policy::sentence::Sentence;
 use crate::shared::clock;
 
 /// Between two questions to Xray's API, and two looks at its file: what the panel adds is seen within ten seconds.
@@ -274,8 +275,9 @@ impl Xray {
 fn say(subject: &Subject) {
     let Some(known) = &subject.known else { return };
     let (tag, address, transport) = (&subject.tag, &subject.address, subject.transport());
-    let follows = known.audit.sentence(crate::config::Language::English);
-    let remedy = known.audit.remedy(crate::config::Language::English);
+    let follows = known.audit.sentence();
+    let remedy = known.audit.remedy();
+    let (follows, remedy) = (follows.english(), remedy.as_ref().map(Sentence::english));
     if let Some(sharing) = &known.sharing {
         tracing::warn!(tag, "{sharing}");
     }

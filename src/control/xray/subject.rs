@@ -5,10 +5,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::entry::{Both, Entry, Said, Serves};
+use super::entry::{Entry, Said, Serves};
 use super::learn::Known;
 use super::look::{Target, Verdict, probe, targets};
-use crate::config::{Address, Language};
+use crate::config::Address;
 use crate::policy::sentence::Sentence;
 use crate::policy::xray::audit::saving_it;
 use crate::policy::xray::ladder::{Course, Standing, Step};
@@ -206,12 +206,12 @@ impl Subject {
             },
             seconds_to_served: self.seconds_to_served,
             audit: self.known.as_ref().map(|known| Said::of(&known.audit)),
-            advice: self.advice().map(Both::of),
+            advice: self.advice(),
         }
     }
 
     /// What somebody can do where nothing is left that doorman may do.
-    fn advice(&self) -> Option<fn(Language) -> &'static str> {
+    fn advice(&self) -> Option<Sentence> {
         let known = self.known.as_ref().filter(|_| self.step == Some(Step::Stuck))?;
         let helps = known.audit.saving_helps() && !known.inbound.keeps_its_socket();
         helps.then(|| saving_it(&known.inbound.transport))
@@ -222,14 +222,9 @@ impl Subject {
         let unseen = || Sentence::new("not looked at yet", "尚未查看");
         let seen = self.verdict.as_ref().map_or_else(unseen, |verdict| verdict.detail.clone());
         let known = self.known.as_ref();
-        let follows = known.map(|known| each(|language| known.audit.sentence(language)));
-        let remedy = known.map(|known| each(|language| known.audit.remedy(language).unwrap_or_default()));
-        let advice = self.advice().map(each);
-        let more = [known.and_then(|known| known.sharing.clone()), follows, remedy, advice];
+        let follows = known.map(|known| known.audit.sentence());
+        let remedy = known.and_then(|known| known.audit.remedy());
+        let more = [known.and_then(|known| known.sharing.clone()), follows, remedy, self.advice()];
         more.into_iter().flatten().fold(seen, |detail, part| detail.and(&part))
     }
-}
-
-fn each<T: Into<String>>(text: impl Fn(Language) -> T) -> Sentence {
-    Sentence::new(text(Language::English), text(Language::Chinese))
 }

@@ -6,6 +6,7 @@ use super::inbound::{Certificate, Form, Inbound, Tls, Transport, Usage};
 use super::leaf::Leaf;
 use super::patch::Ours;
 use crate::config::Language;
+use crate::policy::sentence::{Sentence, roughly};
 
 /// What is known of an inbound that uses our pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,35 +155,40 @@ impl Audit {
 
     /// One sentence on whether and when it follows.
     #[must_use]
-    pub fn sentence(&self, language: Language) -> String {
-        let zh = language == Language::Chinese;
+    pub fn sentence(&self) -> Sentence {
+        let spelt = |time: Duration| {
+            let span = roughly(time);
+            (span.english().to_owned(), span.in_language(Language::Chinese).to_owned())
+        };
         match self.follows {
-            Follows::Within(time) if zh => {
-                format!("Xray 会自行读取新证书，最长需要 {}", spell(time, language))
+            Follows::Within(time) => {
+                let (en, zh_cn) = spelt(time);
+                Sentence::new(
+                    format!("follows by itself within {en}"),
+                    format!("Xray 会自行读取新证书，最长需要 {zh_cn}"),
+                )
             }
-            Follows::Within(time) => format!("follows by itself within {}", spell(time, language)),
-            Follows::InTurn(time) if zh => format!(
-                "Xray 会自行读取新证书，但多个监听共用一份证书，可能需要数次，每次 {}",
-                spell(time, language)
-            ),
-            Follows::InTurn(time) => format!(
-                "follows by itself, its listeners one after another, each within {}",
-                spell(time, language)
-            ),
-            Follows::Never(obstacle) => obstacle.sentence(language).to_owned(),
+            Follows::InTurn(time) => {
+                let (en, zh_cn) = spelt(time);
+                Sentence::new(
+                    format!("follows by itself, its listeners one after another, each within {en}"),
+                    format!("Xray 会自行读取新证书，但多个监听共用一份证书，可能需要数次，每次 {zh_cn}"),
+                )
+            }
+            Follows::Never(obstacle) => obstacle.sentence(),
         }
     }
 
     /// One sentence on what to change; `None` where nothing needs to be.
     #[must_use]
-    pub fn remedy(&self, language: Language) -> Option<&'static str> {
+    pub fn remedy(&self) -> Option<Sentence> {
         match self.follows {
-            Follows::Never(obstacle) => Some(obstacle.remedy(language)),
+            Follows::Never(obstacle) => Some(obstacle.remedy()),
             Follows::Within(time) | Follows::InTurn(time) if time > Duration::from_secs(600) => {
-                Some(match language {
-                    Language::Chinese => "如需更快生效，请把 ocspStapling 设为 600（秒）",
-                    Language::English => "set ocspStapling to 600 (seconds) if that is too long",
-                })
+                Some(Sentence::new(
+                    "set ocspStapling to 600 (seconds) if that is too long",
+                    "如需更快生效，请把 ocspStapling 设为 600（秒）",
+                ))
             }
             Follows::Within(_) | Follows::InTurn(_) => None,
         }
@@ -192,100 +198,82 @@ impl Audit {
 impl Obstacle {
     /// What is wrong.
     #[must_use]
-    pub fn sentence(self, language: Language) -> &'static str {
-        match (self, language) {
-            (Self::Inline, Language::English) => {
-                "cannot follow by itself: the certificate stands in the settings"
-            }
-            (Self::Inline, Language::Chinese) => "无法自行更新：证书内容直接写在入站设置里",
-            (Self::OneTimeLoading, Language::English) => {
-                "cannot follow by itself: oneTimeLoading makes Xray read the files once"
-            }
-            (Self::OneTimeLoading, Language::Chinese) => {
-                "无法自行更新：oneTimeLoading 使 Xray 只读取一次证书文件"
-            }
-            (Self::Unreadable, Language::English) => {
-                "cannot follow by itself: Xray's user may not read the files"
-            }
-            (Self::Unreadable, Language::Chinese) => "无法自行更新：运行 Xray 的用户无权读取证书文件",
-            (Self::NotFirst, Language::English) => {
-                "never presents our certificate to clients that dial the address: another one comes first"
-            }
-            (Self::NotFirst, Language::Chinese) => {
-                "直接用 IP 连接的客户端得不到本证书：列表中它前面还有别的证书"
-            }
-            (Self::Issuing, Language::English) => {
-                "never presents our certificate: one with usage \"issue\" is in the list, and takes its place"
-            }
-            (Self::Issuing, Language::Chinese) => "不会使用本证书：列表中有 usage 为 issue 的证书",
-            (Self::NotPresented, Language::English) => {
-                "never presents our certificate: its usage is not \"encipherment\""
-            }
-            (Self::NotPresented, Language::Chinese) => "不会使用本证书：它的 usage 不是 encipherment",
-        }
+    pub fn sentence(self) -> Sentence {
+        let (en, zh_cn) = match self {
+            Self::Inline => (
+                "cannot follow by itself: the certificate stands in the settings",
+                "无法自行更新：证书内容直接写在入站设置里",
+            ),
+            Self::OneTimeLoading => (
+                "cannot follow by itself: oneTimeLoading makes Xray read the files once",
+                "无法自行更新：oneTimeLoading 使 Xray 只读取一次证书文件",
+            ),
+            Self::Unreadable => (
+                "cannot follow by itself: Xray's user may not read the files",
+                "无法自行更新：运行 Xray 的用户无权读取证书文件",
+            ),
+            Self::NotFirst => (
+                "never presents our certificate to clients that dial the address: another one comes first",
+                "直接用 IP 连接的客户端得不到本证书：列表中它前面还有别的证书",
+            ),
+            Self::Issuing => (
+                "never presents our certificate: one with usage \"issue\" is in the list, and takes its place",
+                "不会使用本证书：列表中有 usage 为 issue 的证书",
+            ),
+            Self::NotPresented => (
+                "never presents our certificate: its usage is not \"encipherment\"",
+                "不会使用本证书：它的 usage 不是 encipherment",
+            ),
+        };
+        Sentence::new(en, zh_cn)
     }
 
     /// What to change.
     #[must_use]
-    pub fn remedy(self, language: Language) -> &'static str {
-        match (self, language) {
-            (Self::Inline, Language::English) => {
-                "in the inbound's TLS settings, enter the paths of certificate and key instead of their contents"
-            }
-            (Self::Inline, Language::Chinese) => "请在入站的 TLS 设置中改用证书和密钥的文件路径",
-            (Self::OneTimeLoading, Language::English) => {
-                "switch oneTimeLoading off in the inbound's TLS settings"
-            }
-            (Self::OneTimeLoading, Language::Chinese) => "请在入站的 TLS 设置中关闭 oneTimeLoading",
-            (Self::Unreadable, Language::English) => {
-                "set store.group to a group of Xray's user, then save the inbound unchanged in the panel's page"
-            }
-            (Self::Unreadable, Language::Chinese) => {
-                "请把 store.group 设为运行 Xray 的用户所在的组，然后在面板页面中原样保存一次该入站"
-            }
-            (Self::NotFirst, Language::English) => {
-                "move our certificate to the first place of the inbound's list"
-            }
-            (Self::NotFirst, Language::Chinese) => "请把本证书移到该入站证书列表的第一位",
-            (Self::Issuing, Language::English) => {
-                "remove the certificate with usage \"issue\" from the inbound"
-            }
-            (Self::Issuing, Language::Chinese) => "请从该入站中删除 usage 为 issue 的证书",
-            (Self::NotPresented, Language::English) => "set the usage of our certificate to \"encipherment\"",
-            (Self::NotPresented, Language::Chinese) => "请把本证书的 usage 设为 encipherment",
-        }
+    pub fn remedy(self) -> Sentence {
+        let (en, zh_cn) = match self {
+            Self::Inline => (
+                "in the inbound's TLS settings, enter the paths of certificate and key instead of their contents",
+                "请在入站的 TLS 设置中改用证书和密钥的文件路径",
+            ),
+            Self::OneTimeLoading => (
+                "switch oneTimeLoading off in the inbound's TLS settings",
+                "请在入站的 TLS 设置中关闭 oneTimeLoading",
+            ),
+            Self::Unreadable => (
+                "set store.group to a group of Xray's user, then save the inbound unchanged in the panel's page",
+                "请把 store.group 设为运行 Xray 的用户所在的组，然后在面板页面中原样保存一次该入站",
+            ),
+            Self::NotFirst => (
+                "move our certificate to the first place of the inbound's list",
+                "请把本证书移到该入站证书列表的第一位",
+            ),
+            Self::Issuing => (
+                "remove the certificate with usage \"issue\" from the inbound",
+                "请从该入站中删除 usage 为 issue 的证书",
+            ),
+            Self::NotPresented => (
+                "set the usage of our certificate to \"encipherment\"",
+                "请把本证书的 usage 设为 encipherment",
+            ),
+        };
+        Sentence::new(en, zh_cn)
     }
 }
 
 /// What saving an inbound unchanged in the panel's page does: Xray makes it anew.
 #[must_use]
-pub fn saving_it(transport: &Transport) -> fn(Language) -> &'static str {
+pub fn saving_it(transport: &Transport) -> Sentence {
     if transport.outlives_its_inbound() {
-        |language| match language {
-            Language::English => {
-                "saving the inbound unchanged in the panel's page serves the new pair at once, and open connections stay"
-            }
-            Language::Chinese => "在面板页面中原样保存一次该入站，新证书会立即生效，已有连接不会断开",
-        }
+        Sentence::new(
+            "saving the inbound unchanged in the panel's page serves the new pair at once, and open connections stay",
+            "在面板页面中原样保存一次该入站，新证书会立即生效，已有连接不会断开",
+        )
     } else {
-        |language| match language {
-            Language::English => {
-                "saving the inbound unchanged in the panel's page serves the new pair at once, but cuts its open \
-                 connections: choose a quiet hour"
-            }
-            Language::Chinese => {
-                "在面板页面中原样保存一次该入站，新证书会立即生效，但该入站的已有连接会断开，请选择空闲时段"
-            }
-        }
-    }
-}
-
-fn spell(time: Duration, language: Language) -> String {
-    let seconds = time.as_secs();
-    match (language, seconds) {
-        (Language::English, 0..120) => format!("{seconds} s"),
-        (Language::English, _) => format!("{} min", seconds.div_ceil(60)),
-        (Language::Chinese, 0..120) => format!("{seconds} 秒"),
-        (Language::Chinese, _) => format!("{} 分钟", seconds.div_ceil(60)),
+        Sentence::new(
+            "saving the inbound unchanged in the panel's page serves the new pair at once, but cuts its open \
+             connections: choose a quiet hour",
+            "在面板页面中原样保存一次该入站，新证书会立即生效，但该入站的已有连接会断开，请选择空闲时段",
+        )
     }
 }

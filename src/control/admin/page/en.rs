@@ -1,17 +1,17 @@
 //! English.
 
-use std::time::Duration;
-
 use super::words::{Prospects, Words};
+use crate::config::Language;
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::Word;
+use crate::policy::sentence::to_the_minute;
 use crate::shared::listeners::Kind;
 
 pub(super) const WORDS: Words = Words {
     tag: "en",
     state: Word::as_str,
     meaning,
-    span,
+    span: |span| to_the_minute(span).in_language(Language::English).to_owned(),
     ahead: |span| format!("in {span}"),
     ago: |span| format!("{span} ago"),
     address: "Address",
@@ -74,18 +74,6 @@ pub(super) const WORDS: Words = Words {
     since: "running since",
     lost: "doorman does not answer. This is what it said last; the page goes on trying.",
 };
-
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
-        (0, 0, 0 | 1) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, 0) => format!("{hours} h"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, 0, _) => format!("{days} d"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
 
 fn meaning(state: Word, prospects: &Prospects) -> String {
     let left = prospects.left.as_ref().map(|left| format!(" The certificate is good for another {left}."));

@@ -1,10 +1,10 @@
 //! Simplified Chinese.
 
-use std::time::Duration;
-
 use super::words::{Prospects, Words};
+use crate::config::Language;
 use crate::policy::failure::Class;
 use crate::policy::lifecycle::Word;
+use crate::policy::sentence::to_the_minute;
 use crate::shared::listeners::Kind;
 
 pub(super) const WORDS: Words = Words {
@@ -18,7 +18,7 @@ pub(super) const WORDS: Words = Words {
         Word::Disabled => "未启用",
     },
     meaning,
-    span,
+    span: |span| to_the_minute(span).in_language(Language::Chinese).to_owned(),
     ahead: |span| format!("{span}后"),
     ago: |span| format!("{span}前"),
     address: "地址",
@@ -91,18 +91,6 @@ pub(super) const WORDS: Words = Words {
     since: "启动于",
     lost: "doorman 没有回应。这里显示的是它最后一次的回答；本页会继续尝试。",
 };
-
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
-        (0, 0, 0 | 1) => format!("{seconds} 秒"),
-        (0, 0, minutes) => format!("{minutes} 分钟"),
-        (0, hours, 0) => format!("{hours} 小时"),
-        (0, hours, minutes) => format!("{hours} 小时 {minutes} 分钟"),
-        (days, 0, _) => format!("{days} 天"),
-        (days, hours, _) => format!("{days} 天 {hours} 小时"),
-    }
-}
 
 fn meaning(state: Word, prospects: &Prospects) -> String {
     let left = prospects.left.as_ref().map(|left| format!("证书还有 {left}到期。")).unwrap_or_default();

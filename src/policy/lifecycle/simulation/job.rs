@@ -231,7 +231,7 @@ fn sentence(class: Class) -> Sentence {
     match class {
         Class::Network => Sentence::new(
             "https://ca.example/directory could not be reached: connection refused",
-            "无法连接 https://ca.example/directory：connection refused",
+            "无法连接 https://ca.example/directory：连接被拒绝",
         ),
         Class::Ca
         | Class::RateLimit
