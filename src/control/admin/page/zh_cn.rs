@@ -27,7 +27,7 @@ pub(super) const WORDS: Words = Words {
     not_planned: "未安排",
     why: "最近的错误：",
     alerts: "未解除的告警",
-    life: "证书的一生",
+    life: "证书的生命周期",
     picture: "从签发到过期，以及计划的续期时间；下面的列表内容相同。",
     issued: "签发",
     window: "CA 建议的续期窗口",
@@ -39,8 +39,8 @@ pub(super) const WORDS: Words = Words {
     traffic: "请求",
     last: |span| format!("最近 {span}"),
     requests: "请求数",
-    server_errors: "以 5xx 回答",
-    upstream_errors: "面板无回应",
+    server_errors: "5xx 响应",
+    upstream_errors: "面板无响应",
     connections: "当前连接",
     tunnels: "当前隧道",
     challenges: "ACME 验证",
@@ -89,7 +89,7 @@ pub(super) const WORDS: Words = Words {
     as_of: "截至",
     zone: "时区",
     since: "启动于",
-    lost: "doorman 没有回应。这里显示的是它最后一次的回答；本页会继续尝试。",
+    lost: "doorman 没有响应。这里显示的是它最后一次的回答；本页会继续尝试。",
 };
 
 fn meaning(state: Word, prospects: &Prospects) -> String {
