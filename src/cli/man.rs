@@ -44,6 +44,9 @@ how much is logged, e.g. \fBdebug\fR
 .TP
 NO_COLOR
 if set, nothing is coloured
+.TP
+LC_ALL, LC_MESSAGES, LANG
+if the first of them that is set asks for Chinese, as \fBzh_CN.UTF\-8\fR does, \fBstatus\fR and \fBdoctor\fR speak it; JSON, the log and everything else is English
 .SH FILES
 .TP
 /etc/doorman/doorman.toml

@@ -11,6 +11,7 @@ mod man;
 mod renew;
 mod run;
 mod status;
+mod words;
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

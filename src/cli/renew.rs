@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use super::daemon::Daemon;
 use super::status::moment;
 use super::{Exit, Failure, cannot_print};
-use crate::config::Admin;
+use crate::config::{Admin, Language};
 use crate::shared::clock;
 
 /// Between two looks at the daemon.
@@ -87,7 +87,7 @@ fn follow(daemon: &Daemon<'_>, id: &Value, out: &mut impl Write) -> Result<(), F
 
 fn renewed(certificate: &Value, out: &mut impl Write) -> Result<(), Failure> {
     let fingerprint = certificate["fingerprint_sha256"].as_str().unwrap_or("?");
-    let until = moment(&certificate["not_after"], clock::now()).unwrap_or_default();
+    let until = moment(&certificate["not_after"], clock::now(), Language::English).unwrap_or_default();
     say(out, &format!("renewed: {fingerprint}\ngood until {until}"))
 }
 
@@ -112,7 +112,7 @@ fn inbounds(daemon: &Daemon<'_>, id: &Value, shown: usize, out: &mut impl Write)
         for entry in entries.iter().filter(|entry| entry["serves"] != "current") {
             let [tag, address, serves, detail] =
                 ["tag", "address", "serves", "detail"].map(|key| entry[key].as_str().unwrap_or("?"));
-            let due = moment(&entry["due_at"], clock::now());
+            let due = moment(&entry["due_at"], clock::now(), Language::English);
             let due = due.map(|due| format!("; expected by {due}")).unwrap_or_default();
             say(out, &format!("inbound {tag} on {address} is {serves}: {detail}{due}"))?;
         }
@@ -173,7 +173,7 @@ fn refused(status: StatusCode, said: &Value) -> Failure {
 
 fn failed(renewal: &Value, status: &Value) -> Failure {
     let why = renewal["error"].as_str().unwrap_or("no reason is known");
-    let next = moment(&status["next_renewal_at"], clock::now());
+    let next = moment(&status["next_renewal_at"], clock::now(), Language::English);
     let remedy = next.map_or("Correct that; the daemon tries again then.".to_owned(), |next| {
         format!("The next try is at {next}; correct the cause until then.")
     });

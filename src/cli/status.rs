@@ -8,9 +8,11 @@ use time::format_description::well_known::Rfc3339;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::daemon::Daemon;
+use super::words::{self, Words};
 use super::{Failure, cannot_print, colours};
-use crate::config::Admin;
-use crate::policy::sentence::roughly;
+use crate::config::{Admin, Language};
+use crate::policy::alert::Kind;
+use crate::policy::sentence::{Sentence, roughly};
 use crate::shared::clock;
 
 /// Lines are no longer than a terminal that nobody has widened.
@@ -28,8 +30,17 @@ const LEAST_LAST_COLUMN: usize = 12;
 /// No daemon answers (69), it may not be asked (77), or `out` takes nothing (74).
 pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let (text, status) = Daemon::new(admin)?.status()?;
-    let text = if json { text } else { table(&status, clock::now(), Paint(colours(&std::io::stdout()))) };
+    let look = Look::new(words::language(), Paint(colours(&std::io::stdout())));
+    let text = if json { text } else { table(&status, clock::now(), look) };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| cannot_print(&error))
+}
+
+/// How it is shown.
+#[derive(Clone, Copy)]
+struct Look {
+    words: &'static Words,
+    language: Language,
+    paint: Paint,
 }
 
 /// Whether there are colours.
@@ -37,20 +48,16 @@ pub(super) fn run(admin: &Admin, json: bool, out: &mut impl Write) -> Result<(),
 struct Paint(bool);
 
 impl Paint {
-    fn state(self, state: &str) -> String {
+    /// `shown`, which stands for this state.
+    fn state(self, state: &str, shown: &str) -> String {
         let code = match state {
             "valid" | "current" => "32",
             "renewing" => "34",
             "failed" | "waiting" | "unknown" => "33",
             "critical" | "expired" | "stale" => "31",
-            _ => return state.to_owned(),
+            _ => return shown.to_owned(),
         };
-        self.with(code, state)
-    }
-
-    fn severity(self, alert: &Value) -> String {
-        let code = if alert["severity"] == "critical" { "31" } else { "33" };
-        self.with(code, &plain(text(&alert["alert"])))
+        self.with(code, shown)
     }
 
     fn with(self, code: &str, text: &str) -> String {
@@ -58,134 +65,180 @@ impl Paint {
     }
 }
 
-fn table(status: &Value, now: OffsetDateTime, paint: Paint) -> String {
-    let mut table = String::new();
-    row(&mut table, "state", &paint.state(text(&status["state"])));
-    certificate(&mut table, &status["certificate"], now);
-    let next = moment(&status["next_renewal_at"], now).unwrap_or_else(|| "-".to_owned());
-    row(&mut table, "next renewal", &next);
-    if let Some(failures) = status["failures"].as_u64().filter(|failures| *failures > 0) {
-        row(&mut table, "failures", &format!("{failures} in a row"));
+impl Look {
+    fn new(language: Language, paint: Paint) -> Self {
+        Self { words: Words::of(language), language, paint }
     }
-    last_error(&mut table, status);
+
+    fn state(self, state: &str) -> String {
+        self.paint.state(state, &plain(&self.words.state_in_words(state)))
+    }
+
+    /// Its name, which the runbook has too; what it means beside it, where the name is foreign.
+    fn alert(self, alert: &Value) -> String {
+        let code = if alert["severity"] == "critical" { "31" } else { "33" };
+        let name = self.paint.with(code, &plain(text(&alert["alert"])));
+        let kind = serde_json::from_value::<Kind>(alert["alert"].clone()).ok();
+        match kind.filter(|_| self.language != Language::English) {
+            Some(kind) => format!("{}{}{name}", kind.title(self.language), self.words.colon),
+            None => name,
+        }
+    }
+
+    /// What is said there, in this language if it is.
+    fn said(self, value: &Value, key: &str) -> Option<String> {
+        let each: Option<Sentence> = serde_json::from_value(value[format!("{key}_words")].clone()).ok();
+        let each = each.map(|each| each.in_language(self.language).to_owned());
+        each.or_else(|| value[key].as_str().map(ToOwned::to_owned)).filter(|said| !said.is_empty())
+    }
+}
+
+fn table(status: &Value, now: OffsetDateTime, look: Look) -> String {
+    let words = look.words;
+    let mut table = String::new();
+    row(&mut table, words.state, &look.state(text(&status["state"])));
+    certificate(&mut table, &status["certificate"], now, look);
+    let next = moment(&status["next_renewal_at"], now, look.language).unwrap_or_else(|| "-".to_owned());
+    row(&mut table, words.next_renewal, &next);
+    if let Some(failures) = status["failures"].as_u64().filter(|failures| *failures > 0) {
+        row(&mut table, words.failures, &(words.in_a_row)(failures));
+    }
+    last_error(&mut table, status, look);
     for trouble in
         list(&status["troubles"]).iter().filter(|trouble| trouble["detail"] != status["last_error"])
     {
-        row(&mut table, "also wrong", &plain(text(&trouble["detail"])));
+        optional(&mut table, words.also_wrong, look.said(trouble, "detail").as_deref());
     }
     for alert in list(&status["open_alerts"]) {
-        let since = moment(&alert["told_at"], now).unwrap_or_default();
-        row(&mut table, "alert", &format!("{}, told {since}", paint.severity(alert)));
+        let since = moment(&alert["told_at"], now, look.language).unwrap_or_default();
+        row(&mut table, words.alert, &(words.told)(&look.alert(alert), &since));
     }
-    let listeners = list(&status["listeners"]).iter().map(|listener| {
-        let mut state = text(&listener["state"]).to_owned();
-        state.push_str(&holder("held by", &listener["holder"]));
-        state.push_str(&holder("joined by", &listener["joined"]));
-        if let Some(detail) = listener["detail"].as_str().filter(|_| listener["holder"].is_null()) {
-            state.push_str(&format!(": {detail}"));
-        }
-        [text(&listener["address"]).to_owned(), text(&listener["kind"]).to_owned(), state]
-    });
-    columns(&mut table, "listener", listeners.collect(), paint);
-    let inbounds = list(&status["xray"]).iter().map(|inbound| {
-        let serves = text(&inbound["serves"]);
-        let detail = inbound["detail"].as_str().filter(|detail| !detail.is_empty());
-        let serves = detail.map_or_else(|| serves.to_owned(), |detail| format!("{serves}: {detail}"));
-        let place = format!("{} {}", text(&inbound["address"]), text(&inbound["transport"]));
-        [text(&inbound["tag"]).to_owned(), place, serves]
-    });
-    columns(&mut table, "inbound", inbounds.collect(), paint);
-    optional(&mut table, "Xray", &status["xray_note"]);
+    let listeners = list(&status["listeners"]).iter().map(|it| listener(it, look));
+    columns(&mut table, words.listener, &listeners.collect::<Vec<_>>(), look);
+    let inbounds = list(&status["xray"]).iter().map(|it| inbound(it, look));
+    columns(&mut table, words.inbound, &inbounds.collect::<Vec<_>>(), look);
+    optional(&mut table, "Xray", look.said(status, "xray_note").as_deref());
     for channel in list(&status["alerts"]["channels"]) {
         if let Some(error) = channel["last_error"].as_str() {
-            row(
-                &mut table,
-                "alerts",
-                &format!("{} waiting for {}: {error}", channel["pending"], text(&channel["channel"])),
-            );
+            let pending = channel["pending"].as_u64().unwrap_or(0);
+            row(&mut table, words.alerts, &(words.waiting_for)(pending, text(&channel["channel"]), error));
         }
     }
-    optional(&mut table, "local CA", &status["local_ca_sha256"]);
-    let since = moment(&status["started_at"], now).unwrap_or_default();
-    let version = text(&status["version"]);
-    row(&mut table, "doorman", &format!("{version}, pid {}, since {since}", status["pid"]));
+    optional(&mut table, words.local_ca, status["local_ca_sha256"].as_str());
+    let since = moment(&status["started_at"], now, look.language).unwrap_or_default();
+    let pid = status["pid"].as_u64().unwrap_or(0);
+    row(&mut table, "doorman", &(words.since)(text(&status["version"]), pid, &since));
     table
 }
 
-fn certificate(table: &mut String, certificate: &Value, now: OffsetDateTime) {
+fn certificate(table: &mut String, certificate: &Value, now: OffsetDateTime, look: Look) {
+    let words = look.words;
     if certificate.is_null() {
-        row(table, "certificate", "none yet");
+        row(table, words.certificate, words.none_yet);
         return;
     }
     let identifiers: Vec<_> = list(&certificate["identifiers"]).iter().map(text).collect();
-    row(table, "certificate", &identifiers.join(", "));
-    optional(table, "issuer", &certificate["issuer"]);
-    let until = moment(&certificate["not_after"], now).unwrap_or_default();
-    row(table, "good until", &until);
-    optional(table, "SHA-256", &certificate["fingerprint_sha256"]);
+    row(table, words.certificate, &identifiers.join(", "));
+    optional(table, words.issuer, certificate["issuer"].as_str());
+    let until = moment(&certificate["not_after"], now, look.language).unwrap_or_default();
+    row(table, words.good_until, &until);
+    optional(table, "SHA-256", certificate["fingerprint_sha256"].as_str());
 }
 
 /// Where to look comes first: the runbook is sorted by it.
-fn last_error(table: &mut String, status: &Value) {
-    match (status["last_error_class"].as_str(), status["last_error"].as_str()) {
-        (Some(class), Some(said)) => row(table, "last error", &format!("{class}: {said}")),
-        (None, _) | (Some(_), None) => optional(table, "last error", &status["last_error"]),
+fn last_error(table: &mut String, status: &Value, look: Look) {
+    let said = look.said(status, "last_error").map(|said| match status["last_error_class"].as_str() {
+        Some(class) => format!("{class}{}{said}", look.words.colon),
+        None => said,
+    });
+    optional(table, look.words.last_error, said.as_deref());
+}
+
+fn listener(listener: &Value, look: Look) -> Row {
+    let mut rest = holder(look.words.held_by, &listener["holder"], look.words);
+    rest.push_str(&holder(look.words.joined_by, &listener["joined"], look.words));
+    if let Some(detail) = look.said(listener, "detail").filter(|_| listener["holder"].is_null()) {
+        rest.push_str(&format!("{}{detail}", look.words.colon));
+    }
+    let place = [text(&listener["address"]).to_owned(), text(&listener["kind"]).to_owned()];
+    Row { place, state: text(&listener["state"]).to_owned(), rest }
+}
+
+fn inbound(inbound: &Value, look: Look) -> Row {
+    let rest = look.said(inbound, "detail").map(|detail| format!("{}{detail}", look.words.colon));
+    let place = format!("{} {}", text(&inbound["address"]), text(&inbound["transport"]));
+    Row {
+        place: [text(&inbound["tag"]).to_owned(), place],
+        state: text(&inbound["serves"]).to_owned(),
+        rest: rest.unwrap_or_default(),
     }
 }
 
 /// Who has the port instead of us, or beside us.
-fn holder(how: &str, holder: &Value) -> String {
+fn holder(how: &str, holder: &Value, words: &Words) -> String {
     if holder.is_null() {
         return String::new();
     }
     let known: Vec<String> = [
-        Some(holder["program"].as_str().unwrap_or("a program").to_owned()),
+        Some(holder["program"].as_str().unwrap_or(words.a_program).to_owned()),
         holder["pid"].as_i64().map(|pid| format!("pid {pid}")),
         holder["unit"].as_str().map(ToOwned::to_owned),
-        holder["user"].as_str().map(|user| format!("user {user}")),
+        holder["user"].as_str().map(|user| format!("{}{user}", words.user)),
     ]
     .into_iter()
     .flatten()
     .collect();
-    format!(", {how} {}", known.join(", "))
+    format!("{}{how}{}", words.comma, known.join(words.comma))
 }
 
-fn optional(table: &mut String, name: &str, value: &Value) {
-    if let Some(value) = value.as_str() {
+fn optional(table: &mut String, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
         row(table, name, &plain(value));
     }
 }
 
-/// Rows of three cells that stand below each other, as far as there is room; the last cell begins with a state.
-fn columns(table: &mut String, name: &str, rows: Vec<[String; 3]>, paint: Paint) {
-    let rows: Vec<_> = rows.into_iter().map(|row| row.map(|cell| plain(&cell))).collect();
-    let widest = |cell: usize| rows.iter().map(|row| row[cell].width()).max().unwrap_or(0);
+/// One thing that is in a state: what and where, the state's name in the JSON, and what else there is to say.
+struct Row {
+    place: [String; 2],
+    state: String,
+    rest: String,
+}
+
+/// Rows of three cells that stand below each other, as far as there is room.
+fn columns(table: &mut String, name: &str, rows: &[Row], look: Look) {
+    let cells: Vec<_> = rows.iter().map(|row| row.place.each_ref().map(|cell| plain(cell))).collect();
+    let widest = |cell: usize| cells.iter().map(|row| row[cell].width()).max().unwrap_or(0);
     let (first, second) = (widest(0), widest(1));
     let aligned = first + second + 2 + LEAST_LAST_COLUMN <= WIDTH - NAMES;
-    for [one, two, last] in &rows {
+    for (Row { state, rest, .. }, [one, two]) in rows.iter().zip(&cells) {
         let pad = |cell: &str, width: usize| " ".repeat(if aligned { width - cell.width() } else { 0 });
-        let end = last.find([',', ':']).unwrap_or(last.len());
-        let (state, rest) = last.split_at(end);
         let gap = [pad(one, first), pad(two, second)];
-        let indent = if aligned { first + second + 2 } else { 0 };
         let head = format!("{one}{} {two}{} ", gap[0], gap[1]);
+        let last = format!("{}{}", look.state(state), plain(rest));
         if aligned {
-            let lines = wrapped(&format!("{}{rest}", paint.state(state)), WIDTH - NAMES - indent);
+            let indent = first + second + 2;
+            let lines = wrapped(&last, WIDTH - NAMES - indent);
             for (number, line) in lines.iter().enumerate() {
                 let before = if number == 0 { head.clone() } else { " ".repeat(indent) };
-                table.push_str(&format!("{:<NAMES$}{before}{line}\n", if number == 0 { name } else { "" }));
+                let name = if number == 0 { name } else { "" };
+                table.push_str(&format!("{name}{}{before}{line}\n", behind(name)));
             }
         } else {
-            row(table, name, &format!("{head}{}{rest}", paint.state(state)));
+            row(table, name, &format!("{head}{last}"));
         }
     }
+}
+
+/// What fills the column of the names.
+fn behind(name: &str) -> String {
+    " ".repeat(NAMES.saturating_sub(name.width()))
 }
 
 /// One row; what is too long goes on below its beginning.
 fn row(table: &mut String, name: &str, value: &str) {
     let mut name = name;
     for line in wrapped(value, WIDTH - NAMES) {
-        table.push_str(&format!("{name:<NAMES$}{line}\n"));
+        table.push_str(&format!("{name}{}{line}\n", behind(name)));
         name = "";
     }
 }
@@ -242,14 +295,15 @@ fn plain(text: &str) -> String {
 }
 
 /// A time and how far it is: `2026-01-01 10:00:00 UTC, in 3 h 20 min`.
-pub(super) fn moment(value: &Value, now: OffsetDateTime) -> Option<String> {
+pub(super) fn moment(value: &Value, now: OffsetDateTime, language: Language) -> Option<String> {
+    let words = Words::of(language);
     let at = OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()?;
     let span = at - now;
     let far = roughly(span.unsigned_abs());
-    let far = far.english();
-    let far = if span.is_negative() { format!("{far} ago") } else { format!("in {far}") };
+    let far = far.in_language(language);
+    let far = if span.is_negative() { (words.ago)(far) } else { (words.ahead)(far) };
     let (hour, minute, second) = at.time().as_hms();
-    Some(format!("{} {hour:02}:{minute:02}:{second:02} UTC, {far}", at.date()))
+    Some(format!("{} {hour:02}:{minute:02}:{second:02} UTC{}{far}", at.date(), words.comma))
 }
 
 fn text(value: &Value) -> &str {
@@ -266,6 +320,14 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    fn english(colours: bool) -> Look {
+        Look::new(Language::English, Paint(colours))
+    }
+
+    fn chinese() -> Look {
+        Look::new(Language::Chinese, Paint(false))
+    }
 
     fn status() -> Value {
         json!({
@@ -289,7 +351,7 @@ mod tests {
     #[test]
     fn the_table_fits_eighty_columns_and_says_what_matters() {
         let now = datetime!(2026-01-01 01:00 UTC);
-        let table = table(&status(), now, Paint(false));
+        let table = table(&status(), now, english(false));
         assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
         for part in [
             "state         failed\n",
@@ -305,6 +367,30 @@ mod tests {
     }
 
     #[test]
+    fn in_chinese_it_says_the_same_and_fits_as_well() {
+        let mut status = status();
+        status["last_error_words"] = json!({"en": "no", "zh-CN": "CA 未能验证 203.0.113.7：“connection refused”；80 端口是否已在服务商的防火墙中放行，并且通向本机？"});
+        status["open_alerts"] =
+            json!([{"alert": "port_taken", "severity": "warning", "told_at": "2026-01-01T00:00:00Z"}]);
+        let table = table(&status, datetime!(2026-01-01 01:00 UTC), chinese());
+        for part in [
+            "状态          续期失败\n",
+            "下次续期      2026-01-01 04:00:00 UTC，3 小时后\n",
+            "失败          连续 3 次\n",
+            "最近的错误    validation：CA 未能验证 203.0.113.7：“connection refused”；80\n",
+            "监听          0.0.0.0:80 http 等待中，占用者：nginx，pid 42，nginx.service\n",
+            "告警          80 端口被其他程序占用，证书无法续期：port_taken，告知于 2026-01-01\n",
+            "启动于 2026-01-01 00:00:00 UTC，1 小时前\n",
+        ] {
+            assert!(table.contains(part), "{part} is not in\n{table}");
+        }
+        assert!(table.lines().all(|line| visible(line) <= WIDTH), "{table}");
+        for english in ["in a row", "held by", "waiting", "since", "none yet", "good until"] {
+            assert!(!table.contains(english), "{english} is in\n{table}");
+        }
+    }
+
+    #[test]
     fn it_fits_whatever_the_tags_are_and_obeys_none_of_them() {
         let mut status = status();
         let address = "[2001:db8:1234:5678:9abc:def0:1234:5678]:65535";
@@ -317,8 +403,8 @@ mod tests {
         ]);
         status["open_alerts"] =
             json!([{"alert": "critical", "severity": "critical", "told_at": "2026-01-01T00:00:00Z"}]);
-        for paint in [Paint(false), Paint(true)] {
-            let table = table(&status, datetime!(2026-01-01 01:00 UTC), paint);
+        for look in [english(false), english(true), chinese()] {
+            let table = table(&status, datetime!(2026-01-01 01:00 UTC), look);
             for line in table.lines() {
                 assert!(visible(line) <= WIDTH, "{} columns: {line}", visible(line));
             }
@@ -326,7 +412,7 @@ mod tests {
             let own = own.replace("\x1b[0m", "");
             assert!(!own.contains(['\x1b', '\x07']), "{own:?}");
             assert!(!table.lines().any(|line| line == "state         valid"), "{table}");
-            assert_eq!(table.contains("\x1b["), paint.0);
+            assert_eq!(table.contains("\x1b["), look.paint.0);
         }
     }
 
@@ -337,16 +423,16 @@ mod tests {
             {"tag": "vless", "address": "0.0.0.0:443", "transport": "tcp", "serves": "current", "detail": ""},
             {"tag": "入站", "address": "[::]:8443", "transport": "ws", "serves": "stale", "detail": "an old one"},
         ]);
-        let table = table(&status, datetime!(2026-01-01 01:00 UTC), Paint(false));
+        let table = table(&status, datetime!(2026-01-01 01:00 UTC), english(false));
         assert!(table.contains("inbound       vless 0.0.0.0:443 tcp current\n"), "{table}");
         assert!(table.contains("inbound       入站  [::]:8443 ws    stale: an old one\n"), "{table}");
     }
 
     #[test]
     fn colours_take_no_columns() {
-        let painted = Paint(true).state("valid");
+        let painted = Paint(true).state("valid", "valid");
         assert_eq!(visible(&painted), 5);
-        assert_eq!(Paint(false).state("valid"), "valid");
+        assert_eq!(Paint(false).state("valid", "valid"), "valid");
     }
 
     #[test]

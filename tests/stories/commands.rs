@@ -55,6 +55,73 @@ async fn status_says_it_in_words_too() {
     assert!(!text.contains('\u{1b}'), "colour where no terminal is: {text:?}");
 }
 
+/// A door whose first try has failed, for nobody is at its CA.
+async fn failing() -> Doorman {
+    let settings = Settings::panel("http://127.0.0.1:1").set("ip_cert", "ip", "127.0.0.1").set(
+        "ip_cert",
+        "directory",
+        "https://127.0.0.1:1/dir",
+    );
+    let door = Doorman::start(&settings).await;
+    door.until("a failure", Duration::from_secs(30), |status| status["failures"] == 1).await;
+    door
+}
+
+#[tokio::test]
+async fn colours_are_for_a_terminal_and_for_who_wants_them() {
+    let door = failing().await;
+    let command = format!("{} status --config {}", doorman::BINARY, door.settings_file().display());
+    let on_a_terminal = async |no_color: &'static str| {
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &command, "/dev/null"]).env("LC_ALL", "C").env("NO_COLOR", no_color);
+        terminal.stdin(Stdio::null());
+        let shown = tokio::task::spawn_blocking(move || terminal.output().unwrap()).await.unwrap();
+        assert!(shown.status.success(), "{shown:?}");
+        String::from_utf8(shown.stdout).unwrap()
+    };
+
+    let coloured = on_a_terminal("").await; // an empty one counts as none (no-color.org)
+    assert!(coloured.starts_with("state         \u{1b}[1;33mfailed\u{1b}[0m"), "{coloured:?}");
+    let plain = on_a_terminal("1").await;
+    assert!(plain.starts_with("state         failed") && !plain.contains('\u{1b}'), "{plain:?}");
+}
+
+/// What a command says to somebody whose terminal is Chinese.
+async fn in_chinese(door: &Doorman, command: &str) -> String {
+    let file = door.settings_file();
+    let words = command.split(' ').chain(["--config", file.to_str().unwrap()]);
+    let asked = doorman::command_in("zh_CN.UTF-8", &words.collect::<Vec<_>>()).await;
+    String::from_utf8(asked.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn status_and_doctor_speak_the_language_of_the_terminal_and_json_does_not() {
+    let mut door = failing().await;
+
+    let status = in_chinese(&door, "status").await;
+    for part in ["状态          续期失败\n", "127.0.0.1:1：连接被拒绝；", "监听中", "下次续期"]
+    {
+        assert!(status.contains(part), "{part} is not in\n{status}");
+    }
+    let english = door.command(&["status"]).await;
+    assert!(String::from_utf8_lossy(&english.stdout).starts_with("state         failed\n"));
+    let told = in_chinese(&door, "doctor").await;
+    assert!(
+        told.contains("故障     面板          panel.upstream：127.0.0.1:1 无应答：连接被拒绝\n"),
+        "{told}"
+    );
+    assert!(told.ends_with("有东西坏了。\n"), "{told}");
+    for foreign in ["refused", "os error", "nobody answers", "broken"] {
+        assert!(!told.contains(foreign) && !status.contains(foreign), "{foreign} is in\n{status}{told}");
+    }
+    let json = in_chinese(&door, "doctor --json").await;
+    assert!(json.contains("nobody answers at 127.0.0.1:1") && !json.contains("无应答"), "{json}");
+
+    door.process.kill();
+    let told = in_chinese(&door, "doctor").await;
+    assert!(told.contains("注意     守护进程      没有 doorman 应答：“No daemon answers: "), "{told}");
+}
+
 #[tokio::test]
 async fn status_and_renew_say_when_no_daemon_runs() {
     let files = TempDir::new().unwrap();

@@ -265,8 +265,13 @@ impl Doorman {
 
 /// Runs the binary to its end.
 pub async fn command(arguments: &[&str]) -> Output {
+    command_in("C", arguments).await
+}
+
+/// The same on a terminal of this locale.
+pub async fn command_in(locale: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
-    command.args(arguments).env("NO_COLOR", "1");
+    command.args(arguments).env("NO_COLOR", "1").env("LC_ALL", locale);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -291,7 +296,7 @@ fn run(home: &Path, launcher: &[&str]) -> Process {
 fn launch(launcher: &[&str], arguments: &[&str]) -> Process {
     let mut words = launcher.iter().chain([&BINARY]);
     let mut command = Command::new(words.next().expect("at least the binary"));
-    Process::start("doorman", command.args(words).args(arguments).env("NO_COLOR", "1"))
+    Process::start("doorman", command.args(words).args(arguments).env("NO_COLOR", "1").env("LC_ALL", "C"))
 }
 
 fn listener(status: &Value, kind: &str) -> Option<SocketAddr> {
