@@ -4,6 +4,7 @@ mod commands;
 mod delivery;
 mod proxies;
 mod recovery;
+mod secrets;
 mod test_message;
 mod webhook;
 

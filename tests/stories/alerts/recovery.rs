@@ -1,7 +1,11 @@
-//! With a real CA: that all is well again is said, and a success only to those who asked. Needs Pebble.
+//! With a real CA: that all is well again is said, a success only to those who asked, and neither alerts nor renewals wait
+//! for each other. Needs Pebble.
+
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::support::pebble::{Pebble, Terms};
+use crate::support::telegram::Reply;
 
 /// An order with Pebble takes two or three seconds; a busy machine may need more.
 const ORDER: Duration = Duration::from_secs(30);
@@ -51,4 +55,44 @@ async fn a_success_is_said_only_to_those_who_asked() {
     assert!(heard[0].starts_with("<b>✅ The certificate was renewed</b>"), "{}", heard[0]);
     all_told(&door).await;
     assert_eq!((quiet.calls().len(), told.calls().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn alerts_that_hang_delay_no_renewal() {
+    let telegram = Telegram::scripted(|_, _| Reply::Hanging).await;
+    let hook = TcpListener::bind("127.0.0.1:0").await.unwrap(); // it is connected to, and says nothing
+    let port = free_port();
+    let pebble = Pebble::start(Terms::quick(port)).await;
+    let store = with_alerts(1..=3);
+    let settings = certified(&pebble, &telegram, port).set(
+        "webhook",
+        "url",
+        format!("http://{}/", hook.local_addr().unwrap()),
+    );
+    let door = start(&store, &settings).await;
+    telegram.called(1, SOON).await;
+
+    let status = door.reaches("valid", ORDER).await;
+
+    assert_eq!(waiting(&status), 3, "nobody has heard of anything: {status:#}");
+    assert_eq!(status["failures"], 0);
+}
+
+#[tokio::test]
+async fn a_ca_that_hangs_delays_no_alert() {
+    let ca = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let telegram = Telegram::start().await;
+    let store = with_alerts(1..=3);
+    let settings = telling(telegram.address, &[ALICE]).set("ip_cert", "ip", "127.0.0.1").set(
+        "ip_cert",
+        "directory",
+        format!("https://{}/dir", ca.local_addr().unwrap()),
+    );
+    let door = start(&store, &settings).await;
+    door.reaches("renewing", SOON).await;
+
+    assert_eq!(failures(&telegram.hears(ALICE, 3, SOON).await), [1, 2, 3]);
+    all_told(&door).await;
+    let status = door.status().await;
+    assert!(status["renewal"]["finished_at"].is_null(), "the try is still under way: {status:#}");
 }
