@@ -32,6 +32,11 @@ async fn after_an_alert_it_is_said_once_that_all_is_well_again() {
     assert!(heard[1].starts_with("<b>✅ All is well again</b>"), "{}", heard[1]);
     assert!(heard[1].contains("good for another 6 days 1"), "{}", heard[1]);
     all_told(&door).await;
+    crate::support::until("that it is over is written down, too", SOON, async || {
+        let kept = std::fs::read_to_string(door.stored("state.json")).ok()?;
+        (!kept.contains("port_taken")).then_some(())
+    })
+    .await;
     door.process.kill();
     door.start_again().await;
     door.reaches("valid", ORDER).await;
