@@ -1,6 +1,7 @@
 //! The sockets that listen, as the kernel's tables show them to every user: the owner's uid is there without a
 //! privilege, too, which is why no socket of sock_diag is needed.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +12,9 @@ use procfs::{FromBufReadSI, current_system_info};
 /// One for each family; one is missing where the kernel lacks that family.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
-/// The state `LISTEN` in its fourth column.
+/// The states `LISTEN` and `SYN_RECV` in its fourth column.
 const LISTEN: &str = "0A";
+const SHAKING_HANDS: &str = "03";
 
 /// A socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub(crate) struct Listening {
     pub(crate) inode: u64,
     /// Whose it is.
     pub(crate) uid: u32,
+    /// Connections that its owner has yet to take.
+    pub(crate) waiting: u32,
 }
 
 /// All of them in this network.
@@ -42,6 +46,32 @@ pub(crate) fn listening() -> io::Result<Vec<Listening>> {
         Some(error) if found.is_empty() => Err(error),
         Some(_) | None => Ok(found),
     }
+}
+
+/// Peers whose handshake with one of these ports has begun and not ended. That reads the whole table, a line at a time.
+///
+/// # Errors
+/// A table cannot be read.
+pub(crate) fn shaking_hands(ports: &[u16]) -> io::Result<HashSet<SocketAddr>> {
+    let mut peers = HashSet::new();
+    for table in TABLES {
+        let mut file = BufReader::new(File::open(table)?);
+        let (mut head, mut line) = (String::new(), String::new());
+        file.read_line(&mut head)?;
+        while file.read_line(&mut line)? > 0 {
+            if line.split_ascii_whitespace().nth(3) == Some(SHAKING_HANDS) {
+                let begun = parse(&format!("{head}{line}"))?;
+                let begun = begun.0.iter().filter(|it| ports.contains(&it.local_address.port()));
+                peers.extend(begun.map(|entry| entry.remote_address));
+            }
+            line.clear();
+        }
+    }
+    Ok(peers)
+}
+
+fn parse(text: &str) -> io::Result<TcpNetEntries> {
+    TcpNetEntries::from_buf_read(text.as_bytes(), current_system_info()).map_err(io::Error::other)
 }
 
 /// Those that keep others from listening on `address`: the same one, or every address of its family. One for every
@@ -80,11 +110,14 @@ fn read(table: &str) -> io::Result<Vec<Listening>> {
         text.push('\n');
         text.push_str(&line);
     }
-    let entries =
-        TcpNetEntries::from_buf_read(text.as_bytes(), current_system_info()).map_err(io::Error::other)?;
-    let listening = entries.0.into_iter().filter(|entry| entry.state == TcpState::Listen);
+    let listening = parse(&text)?.0.into_iter().filter(|entry| entry.state == TcpState::Listen);
     Ok(listening
-        .map(|entry| Listening { address: entry.local_address, inode: entry.inode, uid: entry.uid })
+        .map(|entry| Listening {
+            address: entry.local_address,
+            inode: entry.inode,
+            uid: entry.uid,
+            waiting: entry.rx_queue,
+        })
         .collect())
 }
 
@@ -107,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_is_in_everybodys_way_and_the_other_family_only_if_nothing_else_is() {
-        let socket = |text: &str| Listening { address: text.parse().unwrap(), inode: 1, uid: 0 };
+        let socket = |text: &str| Listening { address: text.parse().unwrap(), inode: 1, uid: 0, waiting: 0 };
         let found = |all: &[Listening], at: &str| in_the_way(all, at.parse().unwrap()).len();
         assert_eq!(found(&[socket("0.0.0.0:80")], "192.0.2.1:80"), 1);
         assert_eq!(found(&[socket("192.0.2.1:80")], "0.0.0.0:80"), 1);

@@ -2,11 +2,13 @@
 
 use std::fs;
 
+use procfs::process::Process;
 use serde_json::Value;
 
 use super::Machine;
 use super::daemon::words;
 use crate::control::xray::examine;
+use crate::machine::sockets;
 use crate::policy::finding::{About, Finding, Level};
 use crate::policy::sentence::Sentence;
 
@@ -31,7 +33,14 @@ pub(super) fn findings(machine: &Machine) -> Vec<Finding> {
     };
     let mut found: Vec<_> = note.into_iter().map(whole).collect();
     found.extend(entries.iter().map(inbound));
-    found.extend(fs::read_to_string(HANDED_OVER).ok().and_then(|value| resets(&entries, value.trim())));
+    let sockets = sockets::listening().unwrap_or_default();
+    let user = user(machine);
+    let joins = |port: u16| {
+        let mut there = sockets.iter().filter(|socket| socket.address.port() == port).peekable();
+        there.peek().is_some() && there.all(|socket| Some(socket.uid) == user)
+    };
+    found
+        .extend(fs::read_to_string(HANDED_OVER).ok().and_then(|value| resets(&entries, value.trim(), joins)));
     if found.is_empty() {
         let finding = Sentence::new(
             "no inbound of an Xray that is known here uses this certificate",
@@ -50,20 +59,37 @@ fn whole(note: Sentence) -> Finding {
     Finding::warning(About::Xray, note, remedy)
 }
 
+/// Whose the daemon is, or will be if this command's user starts it.
+fn user(machine: &Machine) -> Option<u32> {
+    match machine.status().and_then(|status| status["pid"].as_i64()) {
+        // The owner of its directory in /proc is root where it has a capability.
+        Some(pid) => Some(Process::new(i32::try_from(pid).ok()?).and_then(|it| it.status()).ok()?.euid),
+        None => Some(rustix::process::geteuid().as_raw()),
+    }
+}
+
 /// Where an inbound is going to be made anew, its listener closes, and what waits for it is reset unless the kernel may
-/// hand it to the next one.
-fn resets(entries: &[Value], handed_over: &str) -> Option<Finding> {
-    let made_anew = entries.iter().any(|entry| entry["audit"]["by_itself"] == false);
-    (made_anew && handed_over == "0").then(|| {
+/// hand it to the next one, or doorman `joins` the listeners of that port.
+fn resets(entries: &[Value], handed_over: &str, joins: impl Fn(u16) -> bool) -> Option<Finding> {
+    let mut made_anew = entries.iter().filter(|entry| entry["audit"]["by_itself"] == false);
+    let alone = made_anew.any(|entry| !port(entry).is_some_and(&joins));
+    (alone && handed_over == "0").then(|| {
         let finding = Sentence::new(
             "while an inbound is made anew over Xray's API, a connection that is just being made may be reset: \
-             net.ipv4.tcp_migrate_req is 0",
-            "通过 Xray 的 API 更换入站证书的瞬间，个别正在建立的连接可能被内核重置：net.ipv4.tcp_migrate_req 为 0",
+             doorman and Xray are not the same user, and net.ipv4.tcp_migrate_req is 0",
+            "通过 Xray 的 API 更换入站证书的瞬间，个别正在建立的连接可能被内核重置：doorman 与 Xray 不是同一用户，\
+             且 net.ipv4.tcp_migrate_req 为 0",
         );
         let remedy =
             "echo net.ipv4.tcp_migrate_req=1 | sudo tee /etc/sysctl.d/60-doorman.conf && sudo sysctl --system";
         Finding::warning(About::Xray, finding, Sentence::same(remedy))
     })
+}
+
+/// The first of an inbound.
+fn port(entry: &Value) -> Option<u16> {
+    let (_, ports) = entry["address"].as_str()?.rsplit_once(':')?;
+    ports.split(['-', ',']).next()?.parse().ok()
 }
 
 fn inbound(entry: &Value) -> Finding {
@@ -191,9 +217,11 @@ mod tests {
     #[test]
     fn what_the_kernel_resets_is_said_where_an_inbound_is_going_to_be_made_anew() {
         let (follows, cannot) = (entry("current", true, &Value::Null), entry("current", false, &Value::Null));
-        assert_eq!(resets(std::slice::from_ref(&follows), "0"), None);
-        assert_eq!(resets(&[follows.clone(), cannot.clone()], "1"), None);
-        let finding = resets(&[follows, cannot], "0").unwrap();
+        let (joins, may_not_join) = (|port| port == 443, |_| false);
+        assert_eq!(resets(std::slice::from_ref(&follows), "0", may_not_join), None);
+        assert_eq!(resets(&[follows.clone(), cannot.clone()], "1", may_not_join), None);
+        assert_eq!(resets(&[follows.clone(), cannot.clone()], "0", joins), None);
+        let finding = resets(&[follows, cannot], "0", may_not_join).unwrap();
         assert_eq!(finding.level, Level::Warning);
         assert!(finding.remedy.unwrap().english().contains("net.ipv4.tcp_migrate_req=1"));
     }

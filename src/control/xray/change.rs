@@ -6,6 +6,7 @@ use super::api::{Api, ApiError};
 use super::entry::Serves;
 use super::learn::{OurPair, bytes};
 use super::look::{Target, look};
+use super::steer::{self, Before};
 use crate::control::pair::Pair;
 use crate::control::store::{Changed, Store, StoreError, XrayJournal};
 use crate::policy::xray::change::{Change, Original, Phase, Resume, There};
@@ -65,6 +66,7 @@ impl Job<'_> {
         let new = NewPair { chain: pair.chain_pem.as_bytes(), key: pair.key_pem.as_bytes() };
         let second = patched(&original, &change.temporary(), new, ours)?;
         self.note(Some(change.clone())).await?;
+        let before = steer::before().await;
         if let Err(error) = self.make(&change, &second, targets).await {
             // The original is untouched; a second one that failed half-way must not stay.
             match self.api.remove(&change.temporary()).await {
@@ -74,7 +76,9 @@ impl Job<'_> {
             return Err(error);
         }
         self.note(Some(Change { phase: Phase::Replacing, ..change.clone() })).await?;
+        let steering = before.steer().await;
         self.api.remove(name).await?;
+        drop(steering);
         self.complete(&change, &second).await?;
         if targets.is_empty() {
             return Ok(()); // nobody can look; what Xray lists next shows what it holds
@@ -112,22 +116,25 @@ impl Job<'_> {
     /// The first inbound again, from the second, which then goes.
     async fn complete(&mut self, change: &Change, second: &[u8]) -> Result<(), ChangeError> {
         let again = retagged(second, &change.tag)?;
+        let before = steer::before().await;
         for _ in 1..MOST_TRIES {
             match self.api.add(&again).await {
-                Ok(()) => return self.settle(change).await,
+                Ok(()) => return self.settle(change, before).await,
                 // A tag stays even when its port could not be had.
                 Err(ApiError::Refused { .. }) => drop(self.api.remove(&change.tag).await),
                 Err(error) => return Err(error.into()),
             }
         }
         self.api.add(&again).await?;
-        self.settle(change).await
+        self.settle(change, before).await
     }
 
-    async fn settle(&mut self, change: &Change) -> Result<(), ChangeError> {
+    async fn settle(&mut self, change: &Change, before: Before) -> Result<(), ChangeError> {
         self.copy_users(&change.temporary(), &change.tag).await?;
         self.note(Some(Change { phase: Phase::Leaving, ..change.clone() })).await?;
+        let steering = before.steer().await;
         self.api.remove(&change.temporary()).await?;
+        drop(steering);
         self.completed(change).await
     }
 
@@ -166,7 +173,8 @@ impl Job<'_> {
                 if completed { self.completed(&change).await? } else { self.note(None).await? }
             }
             Resume::Recreate => self.complete(&change, &second.unwrap_or_default()).await?,
-            Resume::SettleUsers => self.settle(&change).await?,
+            // Which listener is the newer is not known any more.
+            Resume::SettleUsers => self.settle(&change, steer::before().await).await?,
         }
         Ok(true)
     }

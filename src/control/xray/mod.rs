@@ -9,6 +9,7 @@ mod examine;
 mod learn;
 mod look;
 mod process;
+mod steer;
 mod subject;
 mod unrest;
 mod watch;

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn without_root_as_many_of_one_name_are_named_as_listeners_joined_each_other() {
-        let socket = |address: &str, inode| Listening { address: address.parse().unwrap(), inode, uid: 7 };
+        let socket =
+            |address: &str, inode| Listening { address: address.parse().unwrap(), inode, uid: 7, waiting: 0 };
         let owner = |pid, uid| Owner { pid, program: "xray".into(), started: 1, uid, groups: Vec::new() };
         let (alone, two) = ([owner(1, 7)], [owner(1, 7), owner(2, 7), owner(3, 8)]);
         let one_listener = [socket("0.0.0.0:443", 1), socket("[::]:443", 2)];
