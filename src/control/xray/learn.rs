@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::api::Api;
-use super::process::{self, Owner};
+use super::process::{self, Behind, Owner};
 use crate::config::{self, Address, Config};
 use crate::control::chain::Chain;
 use crate::machine::words::foreign;
@@ -192,25 +192,34 @@ fn audits(inbounds: Vec<Inbound>, ours: &OurPair) -> Vec<Known> {
     }
     let ports: Vec<u16> =
         mine.iter().flat_map(|it| it.ports.iter().flat_map(|(first, last)| *first..=*last)).collect();
-    let owners = process::listening(&ports);
+    let behind = process::listening(&ports);
     let known = mine.into_iter().filter_map(|inbound| {
-        let process = owner(&inbound, &owners);
+        let process = owner(&inbound, &behind);
         let audit = audit(&inbound, ours, ours.readable(&inbound, process.as_ref()))?;
-        Some(Known { sharing: sharing(&inbound, &owners), audit, process, inbound })
+        Some(Known { sharing: sharing(&inbound, &behind), audit, process, inbound })
     });
     known.collect()
 }
 
-fn owner(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<Owner> {
+fn owner(inbound: &Inbound, behind: &BTreeMap<u16, Behind>) -> Option<Owner> {
     let (first, _) = inbound.ports.first()?;
-    owners.get(first)?.first().cloned()
+    behind.get(first)?.owners.first().cloned()
 }
 
-/// Who shares a port, if more than one process does.
-fn sharing(inbound: &Inbound, owners: &BTreeMap<u16, Vec<Owner>>) -> Option<Sentence> {
+/// Who shares a port, if more than one process does, or may do so.
+fn sharing(inbound: &Inbound, behind: &BTreeMap<u16, Behind>) -> Option<Sentence> {
     let ports = inbound.ports.iter().flat_map(|(first, last)| *first..=*last);
-    let (port, owners) =
-        ports.filter_map(|port| Some((port, owners.get(&port)?))).find(|(_, it)| it.len() > 1)?;
+    let mut behind = ports.filter_map(|port| Some((port, behind.get(&port)?)));
+    let several = |it: &Behind| it.owners.len() > 1 || it.owners.is_empty() && it.joined > 1;
+    let (port, Behind { owners, joined }) = behind.find(|(_, it)| several(it))?;
+    if owners.is_empty() {
+        return Some(Sentence::new(
+            format!(
+                "{joined} listeners share port {port} and its connections; only root can see of which processes"
+            ),
+            format!("有 {joined} 个监听共用端口 {port} 并分走其连接；只有 root 能看到它们属于哪些进程"),
+        ));
+    }
     let names: Vec<_> = owners.iter().map(|owner| format!("{} (pid {})", owner.program, owner.pid)).collect();
     let (count, names) = (names.len(), names.join(", "));
     Some(Sentence::new(

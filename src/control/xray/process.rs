@@ -23,14 +23,23 @@ pub(super) struct Owner {
     groups: Vec<u32>,
 }
 
+/// Who is behind a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// As far as they may be known.
+    pub(super) owners: Vec<Owner>,
+    /// How many listeners joined each other at one address.
+    pub(super) joined: usize,
+}
+
 /// Who listens on these ports. Without root those of other users are found by their name only.
-pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Vec<Owner>> {
+pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Behind> {
     let mut sockets: BTreeMap<u16, Vec<Listening>> = BTreeMap::new();
     let all = sockets::listening().unwrap_or_default();
     for socket in all.into_iter().filter(|socket| ports.contains(&socket.address.port())) {
         sockets.entry(socket.address.port()).or_default().push(socket);
     }
-    let mut found: BTreeMap<u16, Vec<Owner>> = BTreeMap::new();
+    let mut found: BTreeMap<u16, Behind> = BTreeMap::new();
     let mut named = Vec::new();
     for process in all_processes().into_iter().flatten().flatten() {
         let Some(owner) = Owner::of(&process) else { continue };
@@ -46,24 +55,30 @@ pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Vec<Owner>> {
             })
             .collect();
         for (port, _) in sockets.iter().filter(|(_, its)| its.iter().any(|it| inodes.contains(&it.inode))) {
-            found.entry(*port).or_default().push(owner.clone());
+            found.entry(*port).or_default().owners.push(owner.clone());
         }
     }
     for (port, sockets) in &sockets {
-        let by_name = || of_that_name(sockets, &named);
-        found.entry(*port).or_insert_with(by_name);
+        let behind = found.entry(*port).or_default();
+        behind.joined = joined(sockets);
+        if behind.owners.is_empty() {
+            behind.owners = of_that_name(sockets, &named);
+        }
     }
     found
+}
+
+fn joined(sockets: &[Listening]) -> usize {
+    let there = |socket: &Listening| sockets.iter().filter(|it| it.address == socket.address).count();
+    sockets.iter().map(there).max().unwrap_or_default()
 }
 
 /// Who is behind these sockets of one port, of those that show nobody theirs: by the user, and only if there are no more
 /// of them than may have joined each other at one address.
 fn of_that_name(sockets: &[Listening], named: &[Owner]) -> Vec<Owner> {
-    let joined = |socket: &Listening| sockets.iter().filter(|it| it.address == socket.address).count();
-    let most = sockets.iter().map(joined).max().unwrap_or_default();
     let candidates = named.iter().filter(|owner| sockets.iter().any(|socket| socket.uid == owner.uid));
     let owners: Vec<_> = candidates.cloned().collect();
-    if owners.len() <= most { owners } else { Vec::new() }
+    if owners.len() <= joined(sockets) { owners } else { Vec::new() }
 }
 
 impl Owner {
