@@ -27,6 +27,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The user that every inbound knows; as a password it is trojan's.
 pub const USER: &str = "b831381d-6324-4d53-ad4f-8cda48b30811";
 
+/// A client's way out that writes a PROXY header first.
+const WITH_A_HEADER: &str = "with-a-header";
+
 /// One inbound of the laboratory.
 #[derive(Clone, Debug)]
 pub struct Inbound {
@@ -42,6 +45,8 @@ pub struct Inbound {
     sockopt: Value,
     xmux: Value,
     alpn: Value,
+    socket: Option<PathBuf>,
+    listen: &'static str,
 }
 
 impl Inbound {
@@ -63,7 +68,9 @@ impl Inbound {
             certificates,
             sockopt: json!({}),
             xmux,
-            alpn: Value::Null,
+            alpn: if network == "hysteria" { json!(["h3"]) } else { Value::Null },
+            socket: None,
+            listen: "127.0.0.1",
         }
     }
 
@@ -100,6 +107,20 @@ impl Inbound {
         self
     }
 
+    /// At every address of the machine.
+    #[must_use]
+    pub fn everywhere(mut self) -> Self {
+        self.listen = "0.0.0.0";
+        self
+    }
+
+    /// On a socket file instead of a port.
+    #[must_use]
+    pub fn on_a_socket_file(mut self, path: &Path) -> Self {
+        self.socket = Some(path.to_owned());
+        self
+    }
+
     /// Where each of its ports is.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         (self.port..self.port + self.ports).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
@@ -113,37 +134,47 @@ impl Inbound {
         };
         let settings = match self.protocol {
             "trojan" => json!({"clients": [{"password": USER, "email": "first@lab"}]}),
+            "hysteria" => json!({"version": 2, "clients": [{"auth": USER, "email": "first@lab"}]}),
             _ => json!({"clients": [{"id": USER, "email": "first@lab"}], "decryption": "none"}),
         };
-        let mut stream = self.transport();
+        let mut stream = self.transport(USER);
         stream["tlsSettings"] = json!({"certificates": self.certificates, "alpn": self.alpn});
         stream["sockopt"] = self.sockopt.clone();
-        json!({
-            "tag": self.tag, "listen": "127.0.0.1", "port": port, "protocol": self.protocol,
+        let mut inbound = json!({
+            "tag": self.tag, "listen": self.listen, "port": port, "protocol": self.protocol,
             "settings": settings, "streamSettings": stream,
-        })
+        });
+        if let Some(path) = &self.socket {
+            (inbound["listen"], inbound["port"]) = (json!(path), json!(0));
+        }
+        inbound
     }
 
     /// A client's way to it.
     fn outbound(&self, port: u16, user: &str) -> Value {
         let server = match self.protocol {
             "trojan" => json!({"servers": [{"address": "127.0.0.1", "port": port, "password": user}]}),
+            "hysteria" => json!({"version": 2, "address": "127.0.0.1", "port": port}),
             _ => {
                 let users = json!([{"id": user, "encryption": "none"}]);
                 json!({"vnext": [{"address": "127.0.0.1", "port": port, "users": users}]})
             }
         };
-        let mut stream = self.transport();
+        let mut stream = self.transport(user);
+        if self.sockopt["acceptProxyProtocol"] == true {
+            stream["sockopt"] = json!({"dialerProxy": WITH_A_HEADER});
+        }
         stream["tlsSettings"] = json!({"serverName": "127.0.0.1", "alpn": self.alpn});
         json!({"tag": format!("to-{port}-{user}"), "protocol": self.protocol, "settings": server, "streamSettings": stream})
     }
 
-    fn transport(&self) -> Value {
+    fn transport(&self, user: &str) -> Value {
         let mut stream = json!({"network": self.network, "security": "tls"});
         match self.network {
             "ws" => stream["wsSettings"] = json!({"path": "/lab"}),
             "httpupgrade" => stream["httpupgradeSettings"] = json!({"path": "/lab"}),
             "grpc" => stream["grpcSettings"] = json!({"serviceName": "lab"}),
+            "hysteria" => stream["hysteriaSettings"] = json!({"version": 2, "auth": user}),
             "xhttp" => stream["xhttpSettings"] = json!({"path": "/lab", "extra": {"xmux": self.xmux}}),
             _ => {}
         }
@@ -200,13 +231,13 @@ impl Xray {
         until("Xray's API listens", START, async || TcpStream::connect(("127.0.0.1", api)).await.ok()).await;
     }
 
-    /// Starts it as a user of its own, `nobody` of the group `nogroup`; needs root.
-    pub async fn run_as_nobody(&mut self) {
+    /// Starts it as a user of its own, in the group `nogroup`; needs root.
+    pub async fn run_as(&mut self, user: &str) {
         let copy = self.files.path().join("xray");
-        std::fs::copy(program(), &copy).unwrap(); // nobody may not look into every home
+        std::fs::copy(program(), &copy).unwrap(); // that user may not look into every home
         std::fs::set_permissions(self.files.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(copy);
+        command.args([&format!("--reuid={user}"), "--regid=nogroup", "--clear-groups"]).arg(copy);
         let process = Process::start("xray", command.arg("run").arg("-c").arg(self.config()));
         process.says("started", START).await;
         self.process = Some(process);
@@ -318,6 +349,10 @@ impl Client {
     pub async fn start_as(inbounds: &[(&Inbound, &str)], root: &str) -> Self {
         let (files, (echo, target)) = (TempDir::new().unwrap(), echo().await);
         let (mut entrances, mut outbounds, mut rules, mut ways) = (vec![], vec![], vec![], vec![]);
+        outbounds.push(json!({
+            "tag": WITH_A_HEADER, "protocol": "freedom",
+            "settings": {"proxyProtocol": 1, "finalRules": [{"action": "allow"}]},
+        }));
         for (inbound, user) in inbounds {
             for address in inbound.addresses() {
                 let port = free_port();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::visitor::Visitor;
 use super::{NOTICED, Site, begin};
 use crate::support::xray::{Client, Inbound, Xray, broken};
 
@@ -38,6 +39,7 @@ async fn inbounds_that_read_the_files_follow_and_no_connection_is_cut() {
         site.serves(inbound.tag, "current", NOTICED).await;
         flows.extend(client.connections(inbound.tag, 2).await);
     }
+    let visitors: Vec<_> = all.iter().flat_map(|inbound| inbound.addresses()).map(Visitor::of).collect();
 
     let leaf = site.renew().await;
 
@@ -55,5 +57,8 @@ async fn inbounds_that_read_the_files_follow_and_no_connection_is_cut() {
     let log = site.door.process.log().join("\n");
     assert!(!log.contains("xhttp was made anew"), "that would have cut its connections");
     println!("the range was made anew: {}", log.contains("range was made anew"));
+    for visitor in visitors {
+        visitor.was_never_refused(0).await;
+    }
     assert_eq!(broken(flows).await, [""; 0]);
 }

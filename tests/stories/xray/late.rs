@@ -21,15 +21,18 @@ async fn who_would_be_cut_is_made_anew_once_the_old_certificate_has_hours_left_a
     )
     .await;
     let once = || site.files_with(&json!({"oneTimeLoading": true}));
+    let path = site.door.stored("in.sock");
     let inbounds = vec![
         Inbound::new("grpc", "vless", "grpc", once()),
         Inbound::new("xhttp", "vless", "xhttp", once()),
         Inbound::new("kcp", "vless", "kcp", once()),
+        Inbound::new("hysteria", "hysteria", "hysteria", once()),
+        Inbound::new("socket", "vless", "ws", once()).on_a_socket_file(&path),
         Inbound::new("quic", "vless", "xhttp", once()).over_quic(),
         Inbound::new("neighbour", "vless", "tcp", site.files()),
     ];
     begin(&mut xray, inbounds).await;
-    for tag in ["grpc", "xhttp", "neighbour"] {
+    for tag in ["grpc", "xhttp", "neighbour", "socket"] {
         site.serves(tag, "current", NOTICED).await;
     }
     let root = site.pebble.root().await;
@@ -43,23 +46,31 @@ async fn who_would_be_cut_is_made_anew_once_the_old_certificate_has_hours_left_a
         assert_eq!(xray.presented(tag).await, std::slice::from_ref(&leaf), "{tag}");
         println!("late {tag} {}", said["seconds_to_served"]);
     }
-    for tag in ["grpc", "xhttp", "kcp"] {
+    for tag in ["grpc", "xhttp", "kcp", "hysteria"] {
         site.door.process.says(&format!("{tag} was made anew"), NOTICED).await;
     }
     // Xray would leave its socket open, and who comes to that waits for ever.
     site.door.process.says("xray_stale", NOTICED).await;
-    assert!(!site.door.process.log().iter().any(|line| line.contains("quic was made anew")));
+    site.serves("socket", "stale", NOTICED).await;
+    for tag in ["quic", "socket"] {
+        let anew = format!("{tag} was made anew");
+        assert!(!site.door.process.log().iter().any(|line| line.contains(&anew)), "{tag}");
+    }
+    // A second inbound on a socket file would have blocked it for good.
+    let mut all: Vec<_> = xray.inbounds.iter().map(|inbound| inbound.tag).chain(["api"]).collect();
+    all.sort_unstable();
+    assert_eq!(xray.tags().await, all);
     let status = site.door.status().await;
-    for (tag, held) in [("kcp", false), ("quic", true)] {
+    for (tag, held) in [("kcp", false), ("hysteria", false), ("quic", true)] {
         assert_eq!(entry(&status, tag)["serves"], "unknown", "nobody can look at it: {status:#}");
         let detail = entry(&status, tag)["detail"].as_str().unwrap_or_default();
         assert!(detail.starts_with("it listens on UDP"), "{detail}");
         assert_eq!(detail.contains("its settings hold another certificate"), held, "{detail}");
     }
     assert_eq!(broken(flows).await, [""; 0]);
-    let used = ["grpc", "xhttp", "kcp", "quic"].map(|tag| xray.inbound(tag));
+    let used = ["grpc", "xhttp", "kcp", "hysteria", "quic"].map(|tag| xray.inbound(tag));
     let client = Client::start(&used, &root).await;
-    for tag in ["grpc", "xhttp", "kcp", "quic"] {
+    for tag in ["grpc", "xhttp", "kcp", "hysteria", "quic"] {
         assert!(client.gets_through(tag).await, "nobody gets through {tag} any more");
     }
 }

@@ -1,15 +1,13 @@
 //! What doorman sees of Xray, and what it says about it.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixListener};
 
-use super::{NOTICED, Site, begin, entry};
+use super::{NOTICED, Site, begin, entry, open};
 use crate::support::upstream::Upstream;
 use crate::support::xray::{Inbound, Xray};
 use crate::support::{free_port, tls, until};
@@ -80,6 +78,56 @@ async fn two_processes_that_share_a_port_are_named() {
         .until("that nobody shares it", NOTICED, |status| {
             let detail = entry(status, "shared")["detail"].as_str();
             detail.is_some_and(|detail| !detail.contains("processes"))
+        })
+        .await;
+}
+
+/// Has doorman become `nobody`, with its files. Its words follow: its name, `run`, `--config` and the file.
+const AS_NOBODY: [&str; 3] = [
+    "sh",
+    "-ec",
+    "home=$(dirname \"$3\")
+    cp \"$0\" \"$home/doorman\"
+    chown -R nobody:nogroup \"$home\"
+    exec setpriv --reuid=nobody --regid=nogroup --clear-groups \"$home/doorman\" \"$@\"",
+];
+
+/// No other story's Xray runs as this user: without root it is known by its user only.
+const XRAYS_USER: &str = "daemon";
+
+#[tokio::test]
+async fn a_doorman_as_another_user_names_who_shares_a_port_as_far_as_it_may_know() {
+    let mut xray = Xray::stopped(Vec::new());
+    let site = Site::open_by(&AS_NOBODY, &xray, |settings| settings.set("store", "group", "nogroup")).await;
+    open(site.door.settings_file().parent().unwrap(), 0o711);
+    let inbound = Inbound::new("shared", "vless", "tcp", site.files_with(&once()));
+    let mut left_behind = Xray::stopped(vec![inbound.clone()]);
+    left_behind.run_as(XRAYS_USER).await;
+    xray.inbounds = vec![inbound];
+    xray.write();
+    xray.run_as(XRAYS_USER).await;
+    let says = |status: &Value, part: &str| {
+        entry(status, "shared")["detail"].as_str().is_some_and(|detail| detail.contains(part))
+    };
+
+    let pids = [&left_behind, &xray].map(|it| format!("(pid {})", it.process.as_ref().unwrap().id()));
+    site.door
+        .until("who shares the port", NOTICED, |status| {
+            says(status, "2 processes listen on port") && pids.iter().all(|pid| says(status, pid))
+        })
+        .await;
+
+    let mut third = Xray::stopped(vec![Inbound::new("elsewhere", "vless", "tcp", site.files())]);
+    third.run_as(XRAYS_USER).await;
+    let unknown = "2 listeners share port";
+    let status = site.door.until("that it may be any two of three", NOTICED, |it| says(it, unknown)).await;
+    assert!(!pids.iter().any(|pid| says(&status, pid)), "{status:#}");
+
+    left_behind.stop();
+    third.stop();
+    site.door
+        .until("that nobody shares it", NOTICED, |status| {
+            entry(status, "shared")["serves"] == "current" && !says(status, "share")
         })
         .await;
 }
@@ -172,10 +220,6 @@ async fn doctor_says_of_each_inbound_whether_it_can_follow_with_and_without_a_da
     }
 }
 
-fn open(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
 #[tokio::test]
 async fn xray_as_another_user_may_read_the_new_pair_from_its_first_instant() {
     let mut xray = Xray::stopped(Vec::new());
@@ -183,7 +227,7 @@ async fn xray_as_another_user_may_read_the_new_pair_from_its_first_instant() {
     open(site.door.settings_file().parent().unwrap(), 0o711);
     xray.inbounds = vec![Inbound::new("in", "vless", "tcp", site.files())];
     xray.write();
-    xray.run_as_nobody().await;
+    xray.run_as("nobody").await;
     site.serves("in", "current", NOTICED).await;
     // Which process is behind a port is known once it listens there.
     let readable = |status: &Value| entry(status, "in")["audit"]["readable"] == true;

@@ -1,13 +1,18 @@
 //! Xray serves the new certificate and nobody is cut off: told with the real Xray, its real client, and data under way.
 
+mod again;
 mod api;
+mod arrivals;
 mod files;
+mod hourly;
 mod lasting;
 mod late;
 mod looking;
 mod misfortunes;
+mod visitor;
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -43,6 +48,20 @@ impl Site {
         terms: impl FnOnce(u16) -> Terms,
         more: impl FnOnce(Settings) -> Settings,
     ) -> Self {
+        Self::build(&[], xray, terms, more).await
+    }
+
+    /// By way of another program that becomes doorman.
+    async fn open_by(launcher: &[&str], xray: &Xray, more: impl FnOnce(Settings) -> Settings) -> Self {
+        Self::build(launcher, xray, Terms::quick, more).await
+    }
+
+    async fn build(
+        launcher: &[&str],
+        xray: &Xray,
+        terms: impl FnOnce(u16) -> Terms,
+        more: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let panel = Upstream::panel().await;
         let port = free_port();
         let pebble = Pebble::start(terms(port)).await;
@@ -50,7 +69,8 @@ impl Site {
             .certificate(&pebble, &["127.0.0.1"])
             .set("http", "listen", vec![format!("127.0.0.1:{port}")])
             .set("xray", "config", xray.config().to_str());
-        let door = Doorman::start(&more(settings)).await;
+        open(pebble.ca_file().parent().unwrap(), 0o711);
+        let door = Doorman::start_by(launcher, &more(settings)).await;
         door.reaches("valid", ORDER).await;
         Self { door, pebble, _panel: panel }
     }
@@ -96,6 +116,10 @@ impl Site {
         let status = self.door.until(&what, limit, |status| entry(status, tag)["serves"] == serves).await;
         entry(&status, tag).clone()
     }
+}
+
+fn open(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// What `status` says of an inbound.
