@@ -18,6 +18,15 @@ fn certified(pebble: &Pebble, telegram: &Telegram, port: u16) -> Settings {
     )
 }
 
+/// Waits until it is on the disk that the port's alert was told, or that it is over.
+async fn told(door: &Doorman, open: bool) {
+    crate::support::until("what was told is written down", SOON, async || {
+        let kept = std::fs::read_to_string(door.stored("state.json")).ok()?;
+        (kept.contains("port_taken") == open).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn after_an_alert_it_is_said_once_that_all_is_well_again() {
     let telegram = Telegram::start().await;
@@ -25,18 +34,15 @@ async fn after_an_alert_it_is_said_once_that_all_is_well_again() {
     let pebble = Pebble::start(Terms::quick(port)).await;
     let mut door = Doorman::start_waiting(&certified(&pebble, &telegram, port)).await;
     telegram.hears(ALICE, 1, SOON).await;
+    told(&door, true).await;
 
     drop(held);
     let heard = telegram.hears(ALICE, 2, ORDER).await;
     assert!(heard[0].contains("Another program has port 80"), "{}", heard[0]);
     assert!(heard[1].starts_with("<b>✅ All is well again</b>"), "{}", heard[1]);
     assert!(heard[1].contains("good for another 6 days 1"), "{}", heard[1]);
+    told(&door, false).await; // the outbox is written before that, and once more when it is empty
     all_told(&door).await;
-    crate::support::until("that it is over is written down, too", SOON, async || {
-        let kept = std::fs::read_to_string(door.stored("state.json")).ok()?;
-        (!kept.contains("port_taken")).then_some(())
-    })
-    .await;
     door.process.kill();
     door.start_again().await;
     door.reaches("valid", ORDER).await;
