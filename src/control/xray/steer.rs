@@ -57,15 +57,14 @@ impl Before {
         let mut steering = Steering::default();
         let mut older = Vec::new();
         for (inode, address) in pairs {
-            match join(address) {
-                Ok(socket) if is_reached(address).await => {
-                    steering.0.push(socket);
-                    older.push((inode, address));
-                }
-                Ok(_) => tracing::debug!(%address, "new connections cannot be sent to the newer listener"),
-                Err(error) => {
-                    tracing::debug!(%address, %error, "new connections cannot be sent to the newer listener");
-                }
+            let joined = join(address);
+            if joined.is_ok() && is_reached(address).await {
+                steering.0.extend(joined);
+                older.push((inode, address));
+            } else {
+                let error = joined.err();
+                tracing::debug!(%address, ?error, "new connections cannot be sent to the newer listener");
+                break; // nor could those of the other ports, and each try takes time
             }
         }
         if !older.is_empty() {
