@@ -29,7 +29,7 @@ use super::tunnel::Side;
 use super::worker::{Door, Worker};
 use crate::config::AccessLog;
 use crate::policy::headers;
-use crate::policy::route::{self, CHALLENGE_PREFIX, Head};
+use crate::policy::route::{self, CHALLENGE_PREFIX, Head, Refusal};
 
 /// Largest challenge answer that is read from `acme_webroot`; the CA reads no more than 128 bytes.
 const MAX_TOKEN_FILE_BYTES: u64 = 4096;
@@ -136,17 +136,11 @@ impl Client {
     }
 
     fn decide_for_panel(&self, request: Request<Inbound>) -> Decision {
-        let head = Head {
-            method: request.method(),
-            uri: request.uri(),
-            version: request.version(),
-            headers: request.headers(),
-        };
         // Told the number, hyper counts the lines of HTTP/1.1 itself; of HTTP/2 it knows only their size.
         if request.version() == Version::HTTP_2 && request.headers().len() > self.worker.limits.max_headers {
             return Decision::Answer(respond::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
-        let host = match route::admit(head, self.worker.limits.max_uri_bytes) {
+        let host = match self.admit(&request) {
             Ok(host) => host,
             Err(refusal) => return Decision::Answer(respond::refusal(refusal)),
         };
@@ -165,6 +159,17 @@ impl Client {
         Decision::Forward(forward::prepare(self, host.as_ref(), panel.response_timeout, request))
     }
 
+    /// What holds for every request that is forwarded, wherever to.
+    fn admit(&self, request: &Request<Inbound>) -> Result<Option<HeaderValue>, Refusal> {
+        let head = Head {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+        };
+        route::admit(head, self.worker.limits.max_uri_bytes)
+    }
+
     /// For a token that is not ours: `acme_webroot`, then `acme_upstream`, then the panel.
     async fn ask_others(&self, request: Request<Inbound>) -> Response<ResponseBody> {
         if let Some(token) = route::challenge_token(request.method(), request.uri())
@@ -173,9 +178,12 @@ impl Client {
             return respond::challenge(answer);
         }
         if let Some(acme) = &self.worker.acme_upstream {
+            let host = match self.admit(&request) {
+                Ok(host) => host,
+                Err(refusal) => return respond::refusal(refusal),
+            };
             match acme.open(false).await {
                 Ok(lease) => {
-                    let host = request.headers().get(header::HOST).cloned();
                     let limit = acme.upstream().response_timeout;
                     let outbound = forward::prepare(self, host.as_ref(), limit, request);
                     return forward::over(self, lease, outbound, None).await;

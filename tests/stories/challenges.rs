@@ -2,8 +2,9 @@
 
 use tempfile::TempDir;
 
-use crate::support::client::get;
+use crate::support::client::{Connection, Multiplexed, get};
 use crate::support::doorman::{Doorman, Settings};
+use crate::support::tls;
 use crate::support::upstream::{Upstream, plain};
 
 const UNKNOWN: &str = "/.well-known/acme-challenge/dGhlIHRva2VuIG9mIGFub3RoZXI";
@@ -30,6 +31,30 @@ async fn a_token_that_is_not_in_the_webroot_is_asked_from_the_other_client() {
 
     assert_eq!((answer.status(), answer.text()), (200, "from the other client"));
     assert!(panel.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_other_client_is_asked_nothing_that_the_panel_would_not_be() {
+    let (panel, other) = (Upstream::panel().await, other_client().await);
+    let settings = Settings::panel(panel.url()).set("http", "acme_upstream", other.address.to_string());
+    let door = Doorman::start(&settings.set("https", "listen", vec!["127.0.0.1:0"])).await;
+
+    for (fields, status) in [
+        ("", 400),
+        ("Host: h\r\nHost: h\r\n", 400),
+        ("Host: h/x\r\n", 400),
+        ("Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
+        ("Host: h\r\nExpect: miracles\r\n", 417),
+    ] {
+        let mut visitor = Connection::open(door.http().await).await;
+        visitor.send(format!("GET {UNKNOWN} HTTP/1.1\r\n{fields}\r\n0\r\n\r\n")).await;
+        assert_eq!(visitor.answer().await.status(), status, "{fields:?}");
+    }
+    assert!(other.seen().is_empty() && panel.seen().is_empty());
+
+    let mut multiplexed = Multiplexed::open(door.https().await, &tls::trusting_anybody(&["h2"])).await;
+    assert_eq!(multiplexed.get(UNKNOWN).await, (200, "from the other client".to_owned()));
+    assert_eq!(other.only().field("host"), Some("127.0.0.1"), "HTTP/2 has it in another place");
 }
 
 #[tokio::test]
