@@ -176,6 +176,15 @@ pub fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Makes one line of several equal `Content-Length` lines: over HTTP/2 only lengths that differ are refused before, and
+/// upstreams disagree about two (RFC 9110 section 8.6).
+pub fn join_lengths(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let (Some(length), Some(_)) = (lengths.next().cloned(), lengths.next()) {
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
+}
+
 /// An address as a field value: IPv4 as such, even where it came over an IPv6 socket.
 #[must_use]
 pub fn address(address: IpAddr) -> HeaderValue {

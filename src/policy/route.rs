@@ -130,7 +130,9 @@ pub fn allow(path: &str, base_path: &str, allowed: &AllowPaths) -> Result<(), Re
 fn is_servable(head: Head<'_>) -> bool {
     match (head.uri.scheme_str(), head.uri.authority()) {
         (_, _) if *head.method == Method::CONNECT => false,
-        (None, None) => head.uri.path() != "*" || *head.method == Method::OPTIONS,
+        // With HTTP/2 it stands beside a scheme and an authority.
+        (_, _) if head.uri.path() == "*" && *head.method != Method::OPTIONS => false,
+        (None, None) => true,
         (Some(scheme), Some(_)) => matches!(scheme, "http" | "https"),
         (None, Some(_)) | (Some(_), None) => false,
     }

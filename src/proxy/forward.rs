@@ -73,6 +73,7 @@ pub(super) fn prepare(
         && headers::is_websocket(&parts.headers);
     if parts.version == Version::HTTP_2 {
         headers::join_cookies(&mut parts.headers);
+        headers::join_lengths(&mut parts.headers);
     }
     if parts.version == Version::HTTP_10 {
         parts.headers.remove(header::EXPECT); // it has none (RFC 9110 section 10.1.1)

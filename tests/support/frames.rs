@@ -131,12 +131,14 @@ pub fn post(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
 fn block(method: u8, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = vec![method, 0x87]; // :scheme https
     block.extend([&[0x04][..], &string(path), &[0x01], &string("door.test")].concat());
-    for (name, value) in fields {
-        block.push(0);
-        block.extend(string(name));
-        block.extend(string(value));
-    }
+    block.extend(literals(fields));
     block
+}
+
+/// Fields as they are, pseudo-header fields too, in this order.
+pub fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
+    let literal = |(name, value): &(&str, &str)| [vec![0], string(name), string(value)].concat();
+    fields.iter().flat_map(literal).collect()
 }
 
 /// A GET that opens `stream` and ends it.

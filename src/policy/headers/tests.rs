@@ -191,6 +191,13 @@ fn split_cookies_become_one_line() {
 }
 
 #[test]
+fn equal_lengths_become_one_in_the_place_of_the_first() {
+    let mut headers = fields(&[("content-length", "2"), ("x", "y"), ("content-length", "2")]);
+    join_lengths(&mut headers);
+    assert_eq!(shown(&headers), ["content-length: 2", "x: y"]);
+}
+
+#[test]
 fn a_response_without_hop_by_hop_fields_passes_as_it_is() {
     let incoming = fields(&[("server", "panel"), ("date", "d"), ("set-cookie", "a"), ("set-cookie", "b")]);
     assert_eq!(response(incoming.clone(), false), Ok(incoming));

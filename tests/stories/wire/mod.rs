@@ -9,6 +9,7 @@ mod framing;
 mod heads;
 mod lasting;
 mod letters;
+mod multiplexed;
 mod targets;
 mod transcript;
 pub mod tunnels;
