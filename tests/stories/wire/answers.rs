@@ -149,6 +149,7 @@ fn interim() -> Vec<Row> {
             OK,
         ),
         relays("100 that nobody waits for", format!("HTTP/1.1 100 Continue\r\n\r\n{OK}"), OK),
+        relays("a flood of them", format!("{}{OK}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(20_000)), OK),
         row(
             "103 long before the answer",
             [

@@ -1,6 +1,8 @@
 //! `Expect: 100-continue`: the visitor is told to go on when the panel says so, and not before.
 
-use super::transcript::{OK, Row, Step, answers, hears, page, passes, reaches, refused, row, sends};
+use super::transcript::{
+    GET, GOT, OK, Row, Step, answers, hears, page, passes, reaches, refused, row, sends,
+};
 
 const ASKS: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 const ASKED: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n{door}\r\n";
@@ -40,6 +42,23 @@ fn wanted() -> Vec<Row> {
                 hears(GO_ON),
                 sends("5\r\nhello\r\n0\r\n\r\n"),
                 reaches("5\r\nhello\r\n0\r\n\r\n"),
+                answers(OK),
+                hears(OK),
+                Step::Stays,
+            ],
+        ),
+        row(
+            "what follows the body is the next request",
+            [
+                sends(ASKS),
+                reaches(ASKED),
+                answers(GO_ON),
+                hears(GO_ON),
+                sends(format!("hello{GET}")),
+                reaches("hello"),
+                answers(OK),
+                hears(OK),
+                reaches(GOT),
                 answers(OK),
                 hears(OK),
                 Step::Stays,

@@ -25,6 +25,7 @@ fn unreadable() -> Vec<Row> {
     vec![
         fails("no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
         fails("HTTP/0.0", "HTTP/0.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        fails("a body of 103", "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nhello"),
         fails("HTTP/2", "HTTP/2 200 OK\r\n\r\n"),
         fails("a status of two digits", "HTTP/1.1 20 OK\r\n\r\n"),
         fails("a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n"),

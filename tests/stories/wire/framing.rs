@@ -212,7 +212,7 @@ fn chunks() -> Vec<Row> {
             ],
         )
     };
-    let broken = |name, body| breaks(name, body, "");
+    let broken = |name, body: &str| breaks(name, body, "");
     vec![
         passes("an empty chunked body", "0\r\n\r\n", "0\r\n\r\n"),
         passes(
@@ -242,6 +242,13 @@ fn chunks() -> Vec<Row> {
         breaks("no line end after a chunk", "5\r\nhello0\r\n\r\n", "5\r\nhello\r\n"),
         breaks("LF alone after a chunk", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r\n"),
         broken("LF alone at the end", "0\n\n"),
+        broken("a chunk size with a mark within", "1_0\r\nhello\r\n"),
+        broken("a chunk extension without an end", &format!("5;{}\r\nhello\r\n", "a".repeat(20_000))),
+        broken("a trailer without a colon", "0\r\nnonsense\r\n\r\n"),
+        broken("a space before the colon of a trailer", "0\r\nX-A : 1\r\n\r\n"),
+        broken("a folded trailer", "0\r\nX-A: 1\r\n 2\r\n\r\n"),
+        broken("NUL in a trailer", "0\r\nX-A: 1\0\r\n\r\n"),
+        broken("CR alone in a trailer", "0\r\nX-A: 1\rX-B: 2\r\n\r\n"),
         broken("a last chunk without its empty line", "0\r\n"),
     ]
 }

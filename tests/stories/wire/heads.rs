@@ -15,6 +15,8 @@ fn request_lines() -> Vec<Row> {
     vec![
         passes("the plainest request", GET, GOT),
         passes("an empty line before it", format!("\r\n\r\n{GET}"), GOT),
+        passes("many of them, and of LF alone", format!("{}{GET}", "\r\n\n".repeat(20)), GOT),
+        unreadable("CR alone before it", format!("\r{GET}")),
         passes(
             "lines that end with LF alone reach the panel with CRLF",
             "GET / HTTP/1.1\nHost: h\nX-A: 1\n\n",
@@ -107,6 +109,7 @@ fn hosts() -> Vec<Row> {
         refused("an IPv6 address without brackets", "GET / HTTP/1.1\r\nHost: 2001:db8::1\r\n\r\n", BAD),
         refused("a bracket that is not closed", "GET / HTTP/1.1\r\nHost: [2001:db8::1\r\n\r\n", BAD),
         refused("more after a bracket", "GET / HTTP/1.1\r\nHost: [::1]1\r\n\r\n", BAD),
+        refused("an IPv6 address with a zone", "GET / HTTP/1.1\r\nHost: [fe80::1%25eth0]\r\n\r\n", BAD),
         refused("a name in brackets", "GET / HTTP/1.1\r\nHost: [h]\r\n\r\n", BAD),
         refused("letters outside of ASCII in Host", "GET / HTTP/1.1\r\nHost: h\u{e4}\r\n\r\n", BAD),
         refused(
