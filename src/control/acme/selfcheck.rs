@@ -1,6 +1,8 @@
 //! The token, fetched through our own door, before the CA is told to: a path that is broken here costs no limit.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::shared::listeners::{Kind, Listener, State};
@@ -37,6 +40,9 @@ pub(crate) enum SelfCheckError {
     /// It takes too long.
     #[error("no answer within {} s", LIMIT.as_secs())]
     TimedOut,
+    /// One of our own limits: no other answer of ours to a token is a 503.
+    #[error("all connections that http.max_connections or the descriptor limit allow are in use (503)")]
+    Full,
     /// Another answer than 200.
     #[error("it answered {0}")]
     Status(StatusCode),
@@ -89,10 +95,14 @@ async fn exchange(
         .body(Empty::<Bytes>::new())
         .map_err(SelfCheckError::Token)?;
     let stream = TcpStream::connect(door).await.map_err(SelfCheckError::Connect)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(SelfCheckError::Http)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(AskFirst::new(stream)))
+        .await
+        .map_err(SelfCheckError::Http)?;
     let talk = async {
         let answer = sender.send_request(request).await.map_err(SelfCheckError::Http)?;
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(SelfCheckError::Full);
+        }
         if answer.status() != StatusCode::OK {
             return Err(SelfCheckError::Status(answer.status()));
         }
@@ -114,6 +124,56 @@ async fn exchange(
             ended.map_err(SelfCheckError::Http)?;
             talk.await // the answer is complete when the connection ends well
         }
+    }
+}
+
+/// A stream that shows nothing before it was written to. A door that is full answers before it is asked, which would be
+/// taken for an answer to nothing.
+struct AskFirst {
+    stream: TcpStream,
+    /// Who waits to read, until something was asked.
+    unasked: Option<Option<Waker>>,
+}
+
+impl AskFirst {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, unasked: Some(None) }
+    }
+}
+
+impl AsyncRead for AskFirst {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if let Some(reader) = &mut self.unasked {
+            *reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for AskFirst {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        if let Some(Some(reader)) = self.unasked.take() {
+            reader.wake();
+        }
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

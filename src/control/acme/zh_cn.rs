@@ -93,6 +93,7 @@ impl InWords for SelfCheckError {
             Self::Http(error) => format!("连接中断：{}", foreign(error)),
             Self::Body(error) => format!("无法读取应答：{}", foreign(&**error)),
             Self::TimedOut => "没有及时应答".to_owned(),
+            Self::Full => "http.max_connections 或文件描述符上限所允许的连接已全部占用（503）".to_owned(),
             Self::Status(status) => format!("应答为 {status}"),
             Self::OtherBody => "那里应答的是另一个程序".to_owned(),
             Self::Token(error) => format!("令牌无效：{}", foreign(error)),
