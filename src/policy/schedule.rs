@@ -103,6 +103,12 @@ impl Life {
         wanted.min(self.length() / 2)
     }
 
+    /// From then on it may be renewed at half of its life, whatever the dice say.
+    #[must_use]
+    pub fn due_from(self) -> OffsetDateTime {
+        self.not_before + Jitter(-1.0).spread(self.length() / 2, RENEWAL_SPREAD)
+    }
+
     /// With this much left it is critical: 24 h of Let's Encrypt's 160 h, 15 % of anything shorter.
     #[must_use]
     pub fn critical_from(self) -> OffsetDateTime {
@@ -185,9 +191,11 @@ impl ValidationBudget {
 
 /// Certificates issued: at most four of the same identifiers in seven days unless forced, where Let's Encrypt allows five.
 ///
-/// And at most three in half of that span while there is time, so that the four are never spent at once: when the fourth
-/// is, the first is so old that the next may come when the fourth is due. A life under four days would need more than
-/// that for its renewals at half of it; there the span is one life, in which renewals need two of the four.
+/// And of these at most two in half of that span before half of the life is over, and at most three before the certificate
+/// is critical, so that the four are never spent at once: when the fourth is, the first is so old that the next may come
+/// when the fourth is due; and one that is lost on the way to us does not cost the one before it. A life under four days
+/// would need more than that for its renewals at half of it; there the span is one life, in which renewals need two of the
+/// four.
 ///
 /// Renewals that were forced must not cost the certificate: where one was, and less than four were due, one more is let
 /// through when the last is 34 h old, for by then the CA has refilled that much.
@@ -218,7 +226,7 @@ pub enum Cause {
     Due,
     /// Somebody insisted.
     Force,
-    /// It was lost with its order, or ordered in the place of one that was.
+    /// It was lost with its order: nobody has seen it.
     Lost,
 }
 
@@ -227,26 +235,29 @@ impl Ledger {
     pub const MOST: usize = 4;
     /// Of these, in half of the span.
     const MOST_AT_ONCE: usize = 3;
+    /// The same before a certificate is due.
+    const MOST_BEFORE_IT_IS_DUE: usize = 2;
     const SPAN: Duration = DAY.saturating_mul(7);
     const REFILL: Duration = HOUR.saturating_mul(34);
     const SHORT_LIFE: Duration = DAY.saturating_mul(4);
     /// Enough for a day of forced renewals; the oldest go first.
     const LONGEST: usize = 64;
 
-    /// A certificate was issued.
-    pub fn enter(&mut self, now: OffsetDateTime, counted: &str, cause: Cause) {
+    /// A certificate was issued; one that was lost is heard of late, after others.
+    pub fn enter(&mut self, at: OffsetDateTime, counted: &str, cause: Cause) {
         let longest = Self::SPAN + CLOCK_TOLERANCE;
-        self.issued.retain(|issued| issued.at > now - longest && issued.at <= now + CLOCK_TOLERANCE);
+        self.issued.retain(|issued| issued.at > at - longest);
         if self.issued.len() == Self::LONGEST {
             self.issued.remove(0);
         }
-        self.issued.push(Issued { at: now, counted: counted.to_owned(), cause });
+        self.issued.push(Issued { at, counted: counted.to_owned(), cause });
     }
 
-    /// Whether one that was asked for at `at` is among them: it was fetched then, or while its order could be taken up.
+    /// Whether one that was asked for at `at` is among them: it was fetched then, or while its order could be taken up, by
+    /// a try that took its time.
     #[must_use]
     pub fn knows(&self, at: OffsetDateTime, counted: &str) -> bool {
-        let fetched = at..=at + ORDER_LIFE;
+        let fetched = at..=at + ORDER_LIFE + HOUR;
         self.issued.iter().any(|issued| issued.counted == counted && fetched.contains(&issued.at))
     }
 
@@ -269,15 +280,20 @@ impl Ledger {
         recent.sort_unstable_by_key(|issued| issued.at);
         let nth_last = |n: usize| recent.len().checked_sub(n).and_then(|index| recent.get(index));
 
+        let half_later = |nth: &Issued| nth.at + span / 2;
         let critical_from = life.map_or(now, Life::critical_from);
-        let spread = nth_last(Self::MOST_AT_ONCE).map(|third| (third.at + span / 2).min(critical_from));
+        let at_once = nth_last(Self::MOST_AT_ONCE).map(|third| half_later(third).min(critical_from));
+        let early = nth_last(Self::MOST_BEFORE_IT_IS_DUE).map(|second| {
+            let due_from = life.map_or(now, Life::due_from);
+            half_later(second).min(at_once.map_or(due_from, |open| open.max(due_from)))
+        });
         let full = nth_last(Self::MOST).zip(recent.last()).map(|(fourth, last)| {
             let over = fourth.at + longest;
             let of = |cause| recent.iter().filter(|issued| issued.cause == cause).count();
             let somebody_insisted = of(Cause::Force) > 0 && of(Cause::Due) < Self::MOST;
             if somebody_insisted { over.min(last.at + Self::REFILL) } else { over }
         });
-        spread.max(full).filter(|open| *open > now)
+        early.max(full).filter(|open| *open > now)
     }
 }
 
@@ -352,14 +368,14 @@ mod tests {
     fn the_fifth_certificate_in_seven_days_waits() {
         let mut ledger = Ledger::default();
         let held = |at| Some(Life { not_before: at, not_after: at + HOUR * 160 });
-        for day in 0..4 {
-            let at = T0 + HOUR * 30 * day;
+        for hours in [0, 42, 84, 126] {
+            let at = T0 + HOUR * hours;
             assert_eq!(ledger.closed_until(at, "a", held(at)), None);
             ledger.enter(at, "a", Cause::Due);
         }
-        let now = T0 + HOUR * 90;
+        let now = T0 + HOUR * 127;
         let week = T0 + DAY * 7 + CLOCK_TOLERANCE;
-        assert_eq!(ledger.closed_until(now, "a", held(now)), Some(week));
+        assert_eq!(ledger.closed_until(now, "a", held(now)), Some(T0 + HOUR * (84 + 84)).max(Some(week)));
         assert_eq!(ledger.closed_until(now, "a", None), Some(week), "nor if nothing is held");
         assert_eq!(ledger.closed_until(now, "b", None), None, "other identifiers");
         assert_eq!(ledger.closed_until(now, "a", Some(life(MINUTE * 2))), None);
@@ -368,17 +384,55 @@ mod tests {
     }
 
     #[test]
-    fn three_certificates_at_once_leave_the_fourth_for_later_unless_it_is_critical() {
+    fn two_certificates_at_once_leave_the_third_for_when_it_is_due_and_three_the_fourth_for_later() {
         let mut ledger = Ledger::default();
-        (0..3).for_each(|_| ledger.enter(T0, "a", Cause::Due));
-        let half = DAY * 7 / 2;
-        assert_eq!(ledger.closed_until(T0, "a", Some(life(HOUR * 160))), Some(T0 + half));
-        assert_eq!(ledger.closed_until(T0 + half, "a", Some(life(HOUR * 160))), None);
+        let held = Some(life(HOUR * 160));
+        let (due, half) = (life(HOUR * 160).due_from(), DAY * 7 / 2);
+        ledger.enter(T0, "a", Cause::Due);
+        assert_eq!(ledger.closed_until(T0, "a", held), None);
+        ledger.enter(T0, "a", Cause::Due);
+        assert_eq!(
+            ledger.closed_until(T0, "a", held),
+            Some(due),
+            "and not when the window of the CA is over"
+        );
+        assert!(due < T0 + HOUR * 79);
+        assert_eq!(ledger.closed_until(T0, "a", None), None, "nothing is held");
+        ledger.enter(T0, "a", Cause::Due);
+        assert_eq!(ledger.closed_until(T0, "a", held), Some(T0 + half));
+        assert_eq!(ledger.closed_until(T0 + half, "a", held), None);
         assert_eq!(ledger.closed_until(T0, "a", None), None, "nothing is held");
         ledger.enter(T0 + half, "a", Cause::Due);
         let fourth = Life { not_before: T0 + half, not_after: T0 + half + HOUR * 160 };
         let open = ledger.closed_until(T0 + half, "a", Some(fourth)).unwrap();
         assert!(open <= fourth.latest(DAY * 3), "the governor is never in the way of what is due");
+    }
+
+    #[test]
+    fn one_that_is_lost_on_the_way_does_not_cost_the_certificate_before_it() {
+        let mut ledger = Ledger::default();
+        let held = life(HOUR * 160);
+        while ledger.closed_until(T0, "a", Some(held)).is_none() {
+            ledger.enter(T0, "a", Cause::Due); // somebody asks for one after the other
+        }
+        let lost = ledger.closed_until(held.due_from(), "a", Some(held)).unwrap_or(held.due_from());
+        ledger.enter(lost, "a", Cause::Lost);
+
+        let again = ledger.closed_until(lost, "a", Some(held)).unwrap();
+
+        assert!(again <= held.latest(DAY * 3), "{again}");
+        ledger.enter(again, "a", Cause::Due);
+        let next = Life { not_before: again, not_after: again + HOUR * 160 };
+        let open = ledger.closed_until(again, "a", Some(next)).unwrap();
+        assert!(open <= next.latest(DAY * 3), "and the next one is not late either: {open}");
+    }
+
+    #[test]
+    fn what_is_heard_of_late_does_not_drop_what_came_after_it() {
+        let mut ledger = Ledger::default();
+        ledger.enter(T0 + HOUR * 5, "a", Cause::Due);
+        ledger.enter(T0, "a", Cause::Lost);
+        assert!(ledger.knows(T0 + HOUR * 5, "a") && ledger.knows(T0, "a"));
     }
 
     #[test]
