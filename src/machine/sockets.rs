@@ -1,5 +1,5 @@
-//! The sockets that listen, as the kernel's tables show them to every user: the owner's uid is there without a
-//! privilege, too, which is why no socket of sock_diag is needed.
+//! The sockets that listen, and whose they are: told by the kernel when it is asked for those, else read in its tables.
+//! Either way no privilege is needed.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use procfs::net::{TcpNetEntries, TcpState};
 use procfs::{FromBufReadSI, current_system_info};
+
+use super::sock_diag;
 
 /// One for each family; one is missing where the kernel lacks that family.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
@@ -32,8 +34,15 @@ pub(crate) struct Listening {
 /// All of them in this network.
 ///
 /// # Errors
-/// Neither table can be read.
+/// The kernel does not tell, and neither table can be read.
 pub(crate) fn listening() -> io::Result<Vec<Listening>> {
+    sock_diag::listening().or_else(|error| {
+        tracing::debug!(%error, "the kernel is not to be asked for its sockets; its tables are read");
+        in_the_tables()
+    })
+}
+
+fn in_the_tables() -> io::Result<Vec<Listening>> {
     let mut found = Vec::new();
     let mut failure = None;
     for table in TABLES {
@@ -132,10 +141,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let _connections: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let all = listening().unwrap();
-        let found = in_the_way(&all, address);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].uid, rustix::process::getuid().as_raw());
+        let inode = rustix::fs::fstat(&listener).unwrap().st_ino;
+        let uid = rustix::process::getuid().as_raw();
+        let expected = Listening { address, inode, uid, waiting: 20 };
+        for all in [listening().unwrap(), in_the_tables().unwrap(), sock_diag::listening().unwrap()] {
+            assert_eq!(in_the_way(&all, address), [&expected], "both ways tell the same");
+        }
     }
 
     #[test]

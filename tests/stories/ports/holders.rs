@@ -1,5 +1,6 @@
 //! Another program on our port: who it is, and what may be known and told of it.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -74,20 +75,79 @@ async fn a_port_is_taken_over_while_the_doorman_before_still_answers_what_it_has
     assert!(before.process.ended(SOON).await.success());
 }
 
+/// What comes before [`AS_NOBODY`], so that the kernel's tables are not to be seen.
+const WITHOUT_TABLES: [&str; 6] =
+    ["unshare", "--mount", "sh", "-ec", "mount -t tmpfs none /proc; exec \"$@\"", "sh"];
+
 #[tokio::test]
 async fn of_another_users_program_its_user_is_known_without_a_privilege() {
-    let panel = Upstream::panel().await;
-    let holder = Upstream::panel().await; // in this process, which is root's
-    let settings = Settings::panel(panel.url()).set("http", "listen", vec![holder.address.to_string()]);
-    let door = Doorman::start_waiting_by(&AS_NOBODY, &settings).await;
+    let hidden = [&WITHOUT_TABLES[..], &AS_NOBODY].concat();
+    for launcher in [&AS_NOBODY[..], &hidden] {
+        let panel = Upstream::panel().await;
+        let holder = Upstream::panel().await; // in this process, which is root's
+        let settings = Settings::panel(panel.url()).set("http", "listen", vec![holder.address.to_string()]);
+        let door = Doorman::start_waiting_by(launcher, &settings).await;
 
+        let status =
+            door.until("who has it", SOON, |status| !status["listeners"][0]["holder"].is_null()).await;
+
+        let holder = &status["listeners"][0]["holder"];
+        assert_eq!(holder["user"], "root", "{status:#}");
+        assert_eq!((holder["pid"].as_u64(), holder["program"].as_str()), (None, None), "{status:#}");
+        assert_eq!(holder["kind"], "unknown");
+        door.process.says("run doorman doctor as root", SOON).await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_has_the_port_is_named_with_the_command_that_stops_it() {
+    const UNIT: &str = "doorman-story.service";
+    let Some(group) = ControlGroup::of_a_service(UNIT) else {
+        eprintln!("!! NOT TRIED: no control group can be made here");
+        return;
+    };
+    let panel = Upstream::panel().await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let (ip, port) = address.split_once(':').unwrap();
+    let mut command = Command::new("python3");
+    let holder = Process::start("holder", command.args(["-m", "http.server", "--bind", ip, port]));
+    group.takes(holder.id());
+    until("it listens", SOON, async || tokio::net::TcpStream::connect(&address).await.ok()).await;
+
+    let settings = Settings::panel(panel.url()).set("http", "listen", vec![address.clone()]);
+    let door = Doorman::start_waiting(&settings).await;
     let status = door.until("who has it", SOON, |status| !status["listeners"][0]["holder"].is_null()).await;
 
-    let holder = &status["listeners"][0]["holder"];
-    assert_eq!(holder["user"], "root", "{status:#}");
-    assert_eq!((holder["pid"].as_u64(), holder["program"].as_str()), (None, None), "{status:#}");
-    assert_eq!(holder["kind"], "unknown");
-    door.process.says("run doorman doctor as root", SOON).await;
+    let told = &status["listeners"][0]["holder"];
+    assert_eq!((&told["unit"], &told["pid"]), (&UNIT.into(), &holder.id().into()), "{status:#}");
+    door.process.says(&format!("systemctl disable --now {UNIT}"), SOON).await;
+}
+
+/// A control group as systemd makes them. Its process must have ended when this is dropped.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    /// `None` where this is not root's machine.
+    fn of_a_service(unit: &str) -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let mut fields = mounts.lines().map(|line| line.split(' ').skip(1));
+        let root =
+            fields.find_map(|mut fields| fields.next().filter(|_| fields.next() == Some("cgroup2")))?;
+        let path = Path::new(root).join("system.slice").join(unit);
+        std::fs::create_dir_all(&path).ok()?;
+        Some(Self(path))
+    }
+
+    fn takes(&self, pid: u32) {
+        std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0); // empty, unless the story broke off
+        let _ = std::fs::remove_dir(self.0.parent().unwrap()); // systemd's own is not empty
+    }
 }
 
 #[tokio::test]
