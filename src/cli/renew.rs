@@ -135,6 +135,7 @@ fn line(step: &Value) -> String {
     let detail = step["detail"].as_str().unwrap_or_default();
     let words = match step["step"].as_str().unwrap_or_default() {
         "account" => "account registered",
+        "earlier_failed" => "an earlier order came to nothing, a new one is made",
         "order_placed" => "order placed",
         "already_authorized" => "authorized already",
         "token_checked" => "token checked",

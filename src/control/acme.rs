@@ -6,6 +6,7 @@ mod error;
 mod patience;
 mod rehearsal;
 mod renewal_info;
+mod resume;
 mod selfcheck;
 mod tls_alpn;
 mod wire;
@@ -26,6 +27,7 @@ use self::authorize::way_of;
 pub(crate) use self::error::IssueError;
 use self::patience::with_patience;
 pub(crate) use self::renewal_info::{RenewalInfo, RenewalInfoError, ask as ask_renewal_info};
+use self::resume::Placed;
 pub(super) use self::selfcheck::dialable;
 pub(super) use self::tls_alpn::is_a_way as is_a_way_of_tls;
 use self::wire::Wire;
@@ -35,7 +37,6 @@ use super::store::{Pending, Store};
 use super::when;
 use crate::config::{IpCert, Profile};
 use crate::policy::failure::{Approach, Challenge};
-use crate::policy::schedule::ORDER_LIFE;
 use crate::shared::challenges::Publisher;
 use crate::shared::clock;
 use crate::shared::listeners::Listeners;
@@ -97,87 +98,18 @@ impl Job {
         if self.approach == Approach::Rehearsed {
             self.rehearse().await?;
         }
-        let (session, mut order, key_pem) = self.order().await?;
+        let Placed { session, mut order, key_pem, since } = self.order().await?;
         let outcome = session.follow(&mut order, &key_pem).await;
-        // A good one is forgotten once the certificate is installed.
-        if outcome.as_ref().is_err_and(IssueError::ends_the_order) {
+        // A good one is forgotten once the certificate is installed, and one that was of no use once it is counted.
+        if let Err(error) = &outcome
+            && error.ends_the_order()
+        {
             self.answers.withdraw();
-            self.forget_pending().await?;
-        }
-        outcome
-    }
-
-    /// An order at the CA: the one that was in flight, or a new one.
-    async fn order(&self) -> Result<(Session<'_>, Order, String), IssueError> {
-        let session = self.session().await?;
-        if let Some((order, key_pem)) = self.resumed(&session).await? {
-            return Ok((session, order, key_pem));
-        }
-        self.may_be_placed(session.now())?;
-        match session.new_order().await {
-            Ok((order, key_pem)) => Ok((session, order, key_pem)),
-            Err(error) if error.account_is_gone() => {
-                self.give_account_up(error).await?;
-                let session = self.session().await?;
-                let (order, key_pem) = session.new_order().await?;
-                Ok((session, order, key_pem))
+            if error.spent_a_certificate().is_none() {
+                self.forget_pending().await?;
             }
-            Err(error) => Err(error),
         }
-    }
-
-    /// Whether one more certificate may be made at this moment of the CA's clock; ours may have been set since this began.
-    fn may_be_placed(&self, now: OffsetDateTime) -> Result<(), IssueError> {
-        let too_early = self
-            .board
-            .read_with(|notes| notes.lifecycle.as_ref().and_then(|lifecycle| lifecycle.too_early(now)));
-        too_early.map_or(Ok(()), |until| Err(IssueError::TooEarly { until }))
-    }
-
-    /// The order of an earlier try, when it can still lead to something.
-    async fn resumed(&self, session: &Session<'_>) -> Result<Option<(Order, String)>, IssueError> {
-        let pending = self.store.off_thread(Store::pending).await?;
-        let Some(pending) = pending else {
-            return Ok(None);
-        };
-        if pending.terms != self.terms || pending.touched_at + ORDER_LIFE <= clock::now() {
-            self.forget_pending().await?;
-            return self.unseen(&pending).map_or(Ok(None), |at| Err(IssueError::Lost { at }));
-        }
-        let found = session.ask(async || session.account.order(pending.order_url.clone()).await).await;
-        match found {
-            Ok(mut order) => match order.state().status {
-                // The CA has looked, and nobody has heard of it: it counts now.
-                OrderStatus::Invalid => {
-                    let why = session.why_invalid(&mut order).await;
-                    self.forget_pending().await?;
-                    Err(why)
-                }
-                OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid => {
-                    self.board.step(Stage::OrderPlaced, "the order of an earlier try goes on");
-                    Ok(Some((order, pending.key_pem)))
-                }
-            },
-            Err(error) if error.ends_the_order() => {
-                self.forget_pending().await?; // the CA does not know it any more
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// When a certificate may have been made for this order that nobody has seen or counted.
-    fn unseen(&self, pending: &Pending) -> Option<OffsetDateTime> {
-        let counted = |at: &OffsetDateTime| {
-            self.board.read_with(|notes| {
-                notes.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.has_counted(*at))
-            })
-        };
-        pending.finalized_at.filter(|at| pending.counted == self.counted && !counted(at))
-    }
-
-    async fn forget_pending(&self) -> Result<(), IssueError> {
-        Ok(self.store.off_thread(Store::forget_pending).await?)
+        outcome.map_err(|error| since.blamed(error))
     }
 }
 
@@ -288,7 +220,11 @@ impl Session<'_> {
         request.subject_alt_names = self.job.config.ips.iter().map(|ip| SanType::IpAddress(*ip)).collect();
         let request = request.serialize_request(&key)?;
         self.keep(order, key_pem, Some(self.now())).await?; // what is issued now must be found again
-        self.ask(async || order.finalize_csr(request.der()).await).await
+        let asked = self.ask(async || order.finalize_csr(request.der()).await).await;
+        if asked.as_ref().is_err_and(IssueError::is_put_off) {
+            self.keep(order, key_pem, None).await?; // the CA says itself that it has not
+        }
+        asked
     }
 
     /// Waits until the order has another status than this.

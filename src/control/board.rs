@@ -133,6 +133,8 @@ pub(crate) struct Step {
 pub(crate) enum Stage {
     /// The account was found or made.
     Account,
+    /// The order of an earlier try came to nothing, and a new one is made.
+    EarlierFailed,
     /// The order stands at the CA.
     OrderPlaced,
     /// An authorization was valid already.
@@ -177,9 +179,12 @@ impl Board {
         change(&mut self.0.borrow_mut())
     }
 
-    /// A renewal begins.
-    pub(crate) fn begin(&self, now: OffsetDateTime) {
+    /// A renewal begins, or one that is in flight makes another order.
+    pub(crate) fn begin_or_go_on(&self, now: OffsetDateTime) {
         self.write(|notes| {
+            if notes.renewal.as_ref().is_some_and(|renewal| renewal.finished_at.is_none()) {
+                return;
+            }
             let milliseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
             let after = notes.renewal.as_ref().map_or(0, |renewal| renewal.id.saturating_add(1));
             notes.renewal = Some(Renewal {

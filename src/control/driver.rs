@@ -2,6 +2,7 @@
 
 mod install;
 mod mend;
+mod outcome;
 mod served;
 mod stand_in;
 mod tell;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use self::served::FixedPair;
 use self::work::{Done, Orders};
@@ -264,7 +265,7 @@ impl Driver {
     }
 
     fn order(&mut self, now: OffsetDateTime, how: (Approach, Challenge)) {
-        self.board.begin(now);
+        self.board.begin_or_go_on(now);
         let Some(orders) = &self.orders else { return };
         match self.issued.take().filter(|pair| orders.still_good(pair, now)) {
             Some(pair) => self.install(pair),
@@ -311,12 +312,7 @@ impl Driver {
                 self.tell(Event::Issued { at, fate: Fate::InHand { fingerprint } }).await;
                 self.install(Arc::new(pair));
             }
-            Ok(Done::Issued(Err(error))) => {
-                if let Some((at, fate)) = error.spent_a_certificate() {
-                    self.tell(Event::Issued { at, fate }).await;
-                }
-                self.failed(error.failure()).await;
-            }
+            Ok(Done::Issued(Err(error))) => self.not_issued(&error).await,
             Ok(Done::Advised(event)) => {
                 self.tell(event).await;
             }
@@ -341,26 +337,6 @@ impl Driver {
                 self.failed(failure).await;
             }
         }
-    }
-
-    async fn renewed(&mut self) {
-        let Some((orders, pair)) = self.orders.as_ref().zip(self.issued.take()) else {
-            return;
-        };
-        self.stand_in = None;
-        let held = orders.held(&pair, None);
-        info!(fingerprint = %held.fingerprint, not_after = when::text(held.life.not_after), "renewed");
-        self.board.finish(clock::now(), None); // first: the lifecycle may begin another at once
-        self.tell(Event::Renewed(held)).await;
-    }
-
-    async fn failed(&mut self, failure: Failure) {
-        let sentence = failure.sentence.clone();
-        self.board.finish(clock::now(), Some((failure.class, sentence.clone())));
-        self.tell(Event::Failed(failure)).await;
-        let next =
-            self.board.read_with(|notes| notes.lifecycle.as_ref().and_then(Lifecycle::next_renewal_at));
-        warn!(error = %sentence, next = next.map(when::text), "the renewal failed");
     }
 
     /// Publishes what the HTTPS listeners are to present.

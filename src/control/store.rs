@@ -3,7 +3,8 @@
 //! ```text
 //! live -> versions/000042        replaced by one rename
 //! versions/000042/               fullchain.pem, privkey.pem, origin.json
-//! account.json pending.json state.json outbox.json history.json ca/
+//! pending.json state.json        each with a copy: pending.copy.json, state.copy.json
+//! account.json outbox.json history.json ca/
 //! ```
 //! A version is written under another name, synced, and renamed; so whoever looks sees a complete pair or the one
 //! before, and a kill at any moment leaves at most a leftover that the next start sweeps.
@@ -11,9 +12,11 @@
 mod disk;
 mod export;
 mod history;
+mod json;
 mod records;
 #[cfg(test)]
 mod tests;
+mod twice;
 mod xray;
 
 use std::collections::BTreeMap;
@@ -24,14 +27,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tracing::{info, warn};
 
 use self::disk::{Access, At};
 pub(crate) use self::export::export;
-pub(crate) use self::records::{Described, KeptAccount, Loaded, Origin, Pending, Role};
+use self::json::{json, put_aside};
+pub(crate) use self::records::{Described, InFlight, KeptAccount, Loaded, Origin, Pending, Role};
+use self::twice::Kept;
 pub(crate) use self::xray::{Changed, XrayJournal};
 use super::chain::Chain;
 use super::pair::Pair;
@@ -49,6 +52,8 @@ const DISK_LIMIT: Duration = Duration::from_secs(10);
 const CHAIN: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
 const ORIGIN: &str = "origin.json";
+const STATE: &str = "state";
+const PENDING: &str = "pending";
 
 /// A store directory. Cheap to clone; every call goes to the disk and may block.
 #[derive(Clone, Debug)]
@@ -202,12 +207,15 @@ impl Store {
 
     /// The lifecycle's memory; a file that cannot be read as such is put aside.
     pub(crate) fn memory(&self) -> Result<Memory, StoreError> {
-        Ok(self.read_json(&self.dir.join("state.json"))?.unwrap_or_default())
+        Ok(match self.read_twice(STATE)? {
+            Kept::Value(memory) => memory,
+            Kept::Nothing | Kept::Torn { .. } => Memory::default(),
+        })
     }
 
     /// Writes the lifecycle's memory down.
     pub(crate) fn save_memory(&self, memory: &Memory) -> Result<(), StoreError> {
-        self.save_json("state.json", memory)
+        self.save_twice(STATE, memory)
     }
 
     /// The alerts that have yet to be delivered; a file that cannot be read as such is put aside.
@@ -237,20 +245,24 @@ impl Store {
     }
 
     /// The order that was in flight; not one whose certificate is live already.
-    pub(crate) fn pending(&self) -> Result<Option<Pending>, StoreError> {
-        let pending: Option<Pending> = self.read_json(&self.dir.join("pending.json"))?;
-        let live = disk::read(&self.live().join(KEY))?;
-        Ok(pending.filter(|pending| live.as_ref() != Some(&pending.key_pem)))
+    pub(crate) fn pending(&self) -> Result<InFlight, StoreError> {
+        let live = disk::read(&self.live().join(KEY)).ok().flatten(); // a damaged one is of no order
+        Ok(match self.read_twice(PENDING)? {
+            Kept::Value(Pending { key_pem, .. }) if live.as_ref() == Some(&key_pem) => InFlight::Nothing,
+            Kept::Value(pending) => InFlight::Order(pending),
+            Kept::Nothing => InFlight::Nothing,
+            Kept::Torn { at } => InFlight::Torn { at },
+        })
     }
 
     /// Keeps an order and its key, before the CA is asked for the certificate.
     pub(crate) fn save_pending(&self, pending: &Pending) -> Result<(), StoreError> {
-        self.save_json("pending.json", pending)
+        self.save_twice(PENDING, pending)
     }
 
     /// The order is over.
     pub(crate) fn forget_pending(&self) -> Result<(), StoreError> {
-        disk::remove_if_there(&self.dir.join("pending.json"))
+        self.remove_twice(PENDING)
     }
 
     /// The local CA's certificate and key, PEM.
@@ -345,25 +357,6 @@ impl Store {
             .map(Some)
             .ok_or_else(|| StoreError::Group(name.clone()))
     }
-
-    fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, StoreError> {
-        let Some(text) = disk::read(path)? else {
-            return Ok(None);
-        };
-        match serde_json::from_str(&text) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => {
-                warn!(path = %path.display(), %error, "this file is damaged; it is put aside as .bad");
-                put_aside(path)?;
-                Ok(None)
-            }
-        }
-    }
-
-    fn save_json(&self, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
-        let path = self.dir.join(name);
-        disk::replace(&path, &json(&path, value)?, Access::PRIVATE)
-    }
 }
 
 /// Whether a pair is what the CA issued; one without an origin is believed to be.
@@ -378,19 +371,6 @@ enum LoadError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Pair(#[from] super::pair::PairError),
-}
-
-fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json { path: path.to_owned(), source })
-}
-
-fn put_aside(path: &Path) -> Result<(), StoreError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".bad");
-    match fs::rename(path, &aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("put aside", path),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 fn sweep(dir: &Path) -> Result<(), StoreError> {

@@ -111,6 +111,17 @@ impl Lifecycle {
                     actions.push(Action::Persist);
                 }
             }
+            Event::EarlierFailed(failure) => {
+                let forced = self.forced();
+                if self.renewing() {
+                    self.failed(now, failure, jitter);
+                    actions.push(Action::Persist);
+                }
+                if forced && let Some(way) = self.ways.open(self.ports, Wish::Asked) {
+                    self.begin(now, Insistence::Forced, way);
+                    actions.insert(0, Action::Order(Approach::Straight, way));
+                }
+            }
             Event::StoodIn { until } => self.stand_in = Some(until),
             Event::Reinstated => self.stand_in = None,
         }
@@ -164,14 +175,11 @@ impl Lifecycle {
         held.and_then(|held| held.certificate_id.as_deref())
     }
 
-    /// Until when the order in flight may not be placed, at this moment of the CA's clock. Ours has let it begin, and may
-    /// have been ahead then. One in the place of an order that was lost, and its certificate with it, may: a damaged store
-    /// costs that one.
+    /// Until when a new order may not be placed, at this moment of the CA's clock. Ours has let the try begin, and may have
+    /// been ahead then; or it was to fetch a certificate whose order turns out to be lost.
     #[must_use]
     pub fn too_early(&self, now_at_the_ca: OffsetDateTime) -> Option<OffsetDateTime> {
-        let forced = matches!(self.activity, Activity::Renewing { insistence: Insistence::Forced, .. });
-        let paid = self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now_at_the_ca));
-        if forced || paid { None } else { self.governor(now_at_the_ca) }
+        if self.forced() { None } else { self.governor(now_at_the_ca) }
     }
 
     /// Whether a certificate that was asked for then, by the CA's clock, has been counted.
@@ -283,25 +291,27 @@ impl Lifecycle {
                 return;
             }
         };
-        self.ways.took(way);
         let approach = match insistence {
             Insistence::Polite => self.approach,
             Insistence::Forced => Approach::Straight,
         };
-        self.activity = Activity::Renewing { since: now, insistence };
+        self.begin(now, insistence, way);
         actions.extend([Action::Order(approach, way), Action::Persist, Action::Accept(Accepted::Began)]);
     }
 
+    fn begin(&mut self, now: OffsetDateTime, insistence: Insistence, way: Challenge) {
+        self.ways.took(way);
+        self.activity = Activity::Renewing { since: now, insistence };
+    }
+
     fn issued(&mut self, now: OffsetDateTime, at: OffsetDateTime, fate: Fate) {
-        let lost = fate == Fate::Lost;
+        let cause = if fate == Fate::Lost { Cause::Lost } else { self.cause() };
         let in_hand = match fate {
             Fate::InHand { fingerprint } => Some(InHand { fingerprint, issued_at: now }),
             Fate::Useless | Fate::Lost => None,
         };
         let again = in_hand.as_ref().zip(self.in_hand.as_ref()).is_some_and(|(new, old)| new.is(old));
         if !again {
-            let paid = self.in_hand.as_ref().is_some_and(|in_hand| in_hand.can_be_fetched(now));
-            let cause = if lost || paid && self.cause() == Cause::Due { Cause::Lost } else { self.cause() };
             self.ledger.enter(at, &self.terms.counted, cause);
             self.in_hand = in_hand;
         }
@@ -442,15 +452,13 @@ impl Lifecycle {
         matches!(self.activity, Activity::Renewing { .. })
     }
 
+    fn forced(&self) -> bool {
+        matches!(self.activity, Activity::Renewing { insistence: Insistence::Forced, .. })
+    }
+
     /// Why the certificate of this moment was ordered.
     fn cause(&self) -> Cause {
-        match self.activity {
-            Activity::Renewing { insistence: Insistence::Forced, .. } => Cause::Force,
-            Activity::Renewing { insistence: Insistence::Polite, .. }
-            | Activity::Waiting { .. }
-            | Activity::BackingOff { .. }
-            | Activity::Blocked { .. } => Cause::Due,
-        }
+        if self.forced() { Cause::Force } else { Cause::Due }
     }
 
     fn urgency(&self, now: OffsetDateTime) -> Urgency {

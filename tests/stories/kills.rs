@@ -66,12 +66,8 @@ async fn kill_9_at_fifty_random_moments_leaves_one_account_whole_pairs_and_no_or
         "{placed} orders for {wanted} renewals, {lost} lost; dice {}",
         dice.seed
     );
-    let mut renewed = door.command(&["renew", "--force"]).await;
-    if !renewed.status.success() {
-        // The CA came after the last kill and found nobody: that is heard first.
-        assert!(String::from_utf8_lossy(&renewed.stderr).contains("could not reach"), "{renewed:?}");
-        renewed = door.command(&["renew", "--force"]).await;
-    }
+    // Whatever the CA made of the last order.
+    let renewed = door.command(&["renew", "--force"]).await;
     assert!(renewed.status.success(), "after all that it still renews: {renewed:?}");
 }
 

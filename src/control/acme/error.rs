@@ -71,6 +71,9 @@ pub(crate) enum IssueError {
     /// The staging directory looked, and was not satisfied.
     #[error("tried out at the CA's staging directory first: {0}")]
     Rehearsal(#[source] Box<IssueError>),
+    /// The order of an earlier try, which was to go on, came to nothing.
+    #[error(transparent)]
+    Earlier(Box<IssueError>),
     /// The CA looked, and was not satisfied.
     #[error("{}: {}", not_validated(*.identifier, *.way, *.kind), cause(.problem))]
     Validation {
@@ -133,8 +136,11 @@ pub(crate) enum IssueError {
         /// When it was asked for, by the CA's clock.
         at: OffsetDateTime,
     },
-    /// By the CA's clock one more certificate is one too many.
-    #[error("by the CA's clock it is too early for one more certificate; this machine's was ahead")]
+    /// One more certificate is one too many.
+    #[error(
+        "by the CA's clock it is too early for one more certificate; this machine's was ahead, or one that was made is \
+         lost"
+    )]
     TooEarly {
         /// For so long.
         until: OffsetDateTime,
@@ -168,6 +174,11 @@ impl IssueError {
         }
     }
 
+    /// Whether the CA says that it has not done what it was asked to, and may yet.
+    pub(super) fn is_put_off(&self) -> bool {
+        matches!(self, Self::Problem { kind: Kind::RateLimited | Kind::BadNonce, .. })
+    }
+
     /// Whether the CA refused because it does not know the account.
     pub(super) fn account_is_gone(&self) -> bool {
         matches!(self, Self::Problem { kind: Kind::AccountDoesNotExist, .. })
@@ -196,6 +207,7 @@ impl IssueError {
             | Self::NotAcme(_)
             | Self::Clock { .. }
             | Self::Rehearsal(_)
+            | Self::Earlier(_)
             | Self::Validation { .. }
             | Self::Invalid
             | Self::NoChallenge(..)
@@ -231,6 +243,11 @@ impl IssueError {
         matches!(self, Self::Validation { .. } | Self::Invalid)
     }
 
+    /// Whether a new order may fare better at once.
+    pub(crate) fn is_of_an_earlier_try(&self) -> bool {
+        matches!(self, Self::Earlier(_))
+    }
+
     /// The moment before which the CA wants not to be asked again.
     pub(super) fn retry_after(&self) -> Option<OffsetDateTime> {
         if let Self::Problem { retry_after, .. } | Self::Wire(WireError::Status { retry_after, .. }) = self {
@@ -246,6 +263,8 @@ impl IssueError {
             Some((*at, Fate::Useless))
         } else if let Self::Lost { at } = self {
             Some((*at, Fate::Lost))
+        } else if let Self::Earlier(error) = self {
+            error.spent_a_certificate()
         } else {
             None
         }
@@ -265,6 +284,7 @@ impl IssueError {
             Self::Roots(_)
             | Self::TooEarly { .. }
             | Self::Lost { .. }
+            | Self::Earlier(_)
             | Self::EabKey
             | Self::NoAccount { .. }
             | Self::NoProfile { .. }

@@ -31,6 +31,7 @@ impl InWords for IssueError {
                 let apart = roughly(ahead.unsigned_abs());
                 format!("本机时钟比 CA {direction} {}", apart.in_language(Language::Chinese))
             }
+            Self::Earlier(error) => error.chinese(),
             Self::Rehearsal(error) => format!("先在 CA 的测试目录中试验：{}", error.chinese()),
             Self::Validation { identifier, way, kind, problem } => {
                 let said = quotation(&cause(problem));
@@ -50,7 +51,9 @@ impl InWords for IssueError {
             }
             Self::Certificate { source, .. } => format!("CA 签发的证书无法使用：{}", source.chinese()),
             Self::Lost { .. } => "CA 已完成的订单已无法继续使用；其证书已丢失，但仍计入限额".to_owned(),
-            Self::TooEarly { .. } => "按 CA 的时钟，现在再申请一张证书为时过早；本机时钟偏快".to_owned(),
+            Self::TooEarly { .. } => {
+                "按 CA 的时钟，现在再申请一张证书为时过早；本机时钟偏快，或已签发的一张证书已丢失".to_owned()
+            }
             Self::Request(error) => format!("无法生成证书请求：{}", foreign(error)),
             Self::Store(error) => format!("无法使用存储目录：{}", error.chinese()),
         }

@@ -47,6 +47,16 @@ impl Driver {
         self.board.trouble(Trouble::Store, saved.err().map(|error| error.in_words()));
     }
 
+    /// Lets go of an order whose certificate has been counted, if that is written down.
+    pub(super) async fn forget_counted(&self) {
+        if self.board.read_with(|notes| notes.troubles.contains_key(&Trouble::Store)) {
+            return;
+        }
+        if let Err(error) = self.store.off_thread(Store::forget_pending).await {
+            warn!(%error, "an order that is over could not be forgotten");
+        }
+    }
+
     /// Sees whether a store that was broken can be used again.
     pub(super) async fn mend_store(&self) {
         if self.board.read_with(|notes| notes.troubles.contains_key(&Trouble::Store)) {

@@ -180,6 +180,14 @@ impl OrderError {
         }
     }
 
+    /// Whether a new order may fare better at once.
+    pub(super) fn is_of_an_earlier_try(&self) -> bool {
+        match self {
+            Self::Acme(error) => error.is_of_an_earlier_try(),
+            Self::Store(_) | Self::LocalCa(_) => false,
+        }
+    }
+
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::Acme(error) => error.failure(),

@@ -39,6 +39,19 @@ pub(crate) struct Loaded {
     pub(crate) expired: Option<Described>,
 }
 
+/// Whether there is an order in flight.
+pub(crate) enum InFlight {
+    /// None.
+    Nothing,
+    /// This one.
+    Order(Pending),
+    /// One of which nothing can be read any more.
+    Torn {
+        /// When it was written down last: before the CA was asked for its certificate, if it was.
+        at: OffsetDateTime,
+    },
+}
+
 /// An order in flight, with the key that its certificate will be for.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Pending {

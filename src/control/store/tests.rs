@@ -109,21 +109,74 @@ fn a_stand_in_is_live_and_what_it_stands_in_for_is_not_lost() {
 fn an_order_is_over_when_its_certificate_is_live() {
     let (_dir, store) = store();
     let (before, issued) = (pair(), pair());
-    let pending = Pending {
+    let pending = pending(&issued.key_pem);
+    store.install(&before, &origin()).unwrap();
+    store.save_pending(&pending).unwrap();
+    assert!(matches!(store.pending().unwrap(), InFlight::Order(kept) if kept.order_url == "https://ca/1"));
+    store.install(&issued, &origin()).unwrap();
+    assert!(!store.dir.join("pending.json").exists());
+    store.save_pending(&pending).unwrap(); // as if killed before it was forgotten
+    assert!(matches!(store.pending().unwrap(), InFlight::Nothing));
+}
+
+fn pending(key_pem: &str) -> Pending {
+    Pending {
         finalized_at: None,
         terms: "t".to_owned(),
         counted: "c".to_owned(),
         touched_at: datetime!(2026-01-01 00:00 UTC),
         order_url: "https://ca/1".to_owned(),
-        key_pem: issued.key_pem.clone(),
-    };
-    store.install(&before, &origin()).unwrap();
-    store.save_pending(&pending).unwrap();
-    assert_eq!(store.pending().unwrap().unwrap().order_url, "https://ca/1");
-    store.install(&issued, &origin()).unwrap();
-    assert!(!store.dir.join("pending.json").exists());
-    store.save_pending(&pending).unwrap(); // as if killed before it was forgotten
-    assert!(store.pending().unwrap().is_none());
+        key_pem: key_pem.to_owned(),
+    }
+}
+
+#[test]
+fn an_order_is_lost_only_with_both_of_its_files() {
+    let (_dir, store) = store();
+    let (first, second) = (store.dir.join("pending.json"), store.dir.join("pending.copy.json"));
+    let kept = || matches!(store.pending().unwrap(), InFlight::Order(_));
+    let saved = || store.save_pending(&pending("key")).unwrap();
+    // Whichever is torn, is no text, or is gone.
+    for spoil in [|path: &Path| fs::write(path, "{").unwrap(), |path: &Path| fs::write(path, [0xff]).unwrap()]
+    {
+        for path in [&first, &second] {
+            saved();
+            spoil(path);
+            assert!(kept(), "{}", path.display());
+        }
+    }
+    saved();
+    fs::remove_file(&first).unwrap();
+    assert!(kept());
+    assert!(first.exists(), "it is made again");
+
+    // Both: that is not forgotten before somebody says so.
+    saved();
+    for path in [&first, &second] {
+        fs::write(path, "{").unwrap();
+    }
+    assert!(matches!(store.pending().unwrap(), InFlight::Torn { .. }));
+    assert!(matches!(store.pending().unwrap(), InFlight::Torn { .. }));
+    store.forget_pending().unwrap();
+    assert!(matches!(store.pending().unwrap(), InFlight::Nothing));
+
+    // Killed before the copy was made, or when it was removed already: there is no certificate to be lost.
+    saved();
+    fs::remove_file(&second).unwrap();
+    fs::write(&first, "{").unwrap();
+    assert!(matches!(store.pending().unwrap(), InFlight::Nothing));
+}
+
+#[test]
+fn the_memory_is_lost_only_with_both_of_its_files() {
+    let (_dir, store) = store();
+    let memory: Memory = serde_json::from_str(r#"{"failures": 7}"#).unwrap();
+    store.save_memory(&memory).unwrap();
+    fs::write(store.dir.join("state.json"), "{").unwrap();
+    assert_eq!(store.memory().unwrap(), memory);
+    assert!(store.dir.join("state.json.bad").exists());
+    fs::write(store.dir.join("state.copy.json"), "{").unwrap();
+    assert_eq!(store.memory().unwrap(), memory, "the first was made again");
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub enum Event {
     Renewed(Held),
     /// The try came to nothing.
     Failed(Failure),
+    /// The order of an earlier try, which was to go on, came to nothing. A forced try makes a new one; any other has failed.
+    EarlierFailed(Failure),
     /// A leaf of the local CA stands in for the expired certificate.
     StoodIn {
         /// When it is replaced by a fresh one.

@@ -5,6 +5,7 @@ mod dice;
 mod invariants;
 mod job;
 mod outage;
+mod twice;
 mod world;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use time::macros::datetime;
 
 use self::ca::Wish;
 use self::dice::Dice;
+use self::twice::{Pending, Twice};
 use self::world::{Misfortune, World};
 use super::*;
 
@@ -158,4 +160,23 @@ fn who_cannot_be_reached_on_any_port_tries_the_second_way_once() {
     world.live_until(BEGIN + DAY * 6);
     assert_eq!(world.ways.iter().filter(|way| **way == Challenge::TlsAlpn01).count(), 1);
     assert!(world.ways.len() > 12, "and the first way to the end: {} tries", world.ways.len());
+}
+
+#[test]
+fn a_certificate_that_is_lost_with_its_order_is_counted_whenever_the_process_is_killed() {
+    let mut killed = 0;
+    for chance in 1..60 {
+        let mut world = undisturbed(SHORTLIVED, HOUR * 70);
+        let order = world.ca.place(world.now);
+        world.ca.validate(order);
+        world.ca.issue(world.now, order).unwrap();
+        let at = world.now;
+        world.disk.pending = Twice::of(Pending { order, touched_at: at, finalized_at: Some(at) });
+        world.dies_in = Some(chance);
+        world.live_until(BEGIN + DAY * 5);
+        killed += world.story.iter().filter(|line| line.ends_with("killed")).count();
+        assert!(world.lifecycle.has_counted(at), "killed at chance {chance}:\n{}", world.story.join("\n"));
+        assert_eq!(world.lifecycle.health(world.now), Health::Valid);
+    }
+    assert!(killed > 50, "only {killed} kills: a life has fewer chances than that");
 }

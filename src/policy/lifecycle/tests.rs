@@ -1,5 +1,9 @@
 //! Every cell of the table in `docs/lifecycle.md`, for every health.
 
+mod failures;
+mod governor;
+mod window;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -63,6 +67,7 @@ fn activity(name: &str, until: OffsetDateTime) -> Activity {
     match name {
         "waiting" => Activity::Waiting { until: Some(until) },
         "renewing" => Activity::Renewing { since: NOW, insistence: Insistence::Polite },
+        "forced" => Activity::Renewing { since: NOW, insistence: Insistence::Forced },
         "backing off" => Activity::BackingOff { since: NOW, until, reason: Reason::Failure },
         "blocked by the port" => blocked(Obstacle::Port),
         "blocked by the governor" => blocked(Obstacle::Governor { until }),
@@ -97,7 +102,7 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
         held: held(health),
         renewal_info: (health != Health::Expired && health != Health::Missing)
             .then(|| RenewalInfo::unasked("aki.f".to_owned(), NOW)),
-        activity: activity(from, until),
+        activity: activity(if conditions.contains(&"forced") { "forced" } else { from }, until),
         ports: match (taken, conditions.contains(&"only tls")) {
             (true, _) => Ports::Taken,
             (false, true) => Ports::OnlyTls,
@@ -134,9 +139,8 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
     if conditions.contains(&"budget spent") {
         (0..5).for_each(|_| lifecycle.budget.spend(NOW));
     }
-    let failure = |disposition| {
-        Event::Failed(Failure { class: Class::Ca, sentence: Sentence::quoted("no"), disposition })
-    };
+    let failed = |disposition| Failure { class: Class::Ca, sentence: Sentence::quoted("no"), disposition };
+    let failure = |disposition| Event::Failed(failed(disposition));
     let event = match event {
         "tick" => Event::Tick,
         "port taken" => Event::Ports(Ports::Taken),
@@ -147,6 +151,7 @@ fn situation(health: Health, from: &str, event: &str) -> (Lifecycle, Event) {
         "issued" => Event::Issued { at: NOW, fate: in_hand() },
         "renewed" => Event::Renewed(fresh()),
         "failed" => failure(Disposition::Retry),
+        "earlier order failed" => Event::EarlierFailed(failed(Disposition::Retry)),
         "validation failed" => failure(Disposition::Validation),
         "rehearsal failed" => failure(Disposition::Rehearsal),
         "rate limited" => failure(Disposition::RateLimited(None)),
@@ -359,65 +364,6 @@ fn a_renewal_that_was_killed_after_the_installation_is_not_made_again() {
 }
 
 #[test]
-fn a_certificate_that_is_bought_is_installed_whatever_the_governor_says() {
-    for (fate, begins) in [(in_hand(), 1), (Fate::Useless, 0)] {
-        let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
-        (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().counted, Cause::Due));
-        lifecycle.handle(NOW, Event::Issued { at: NOW, fate: fate.clone() }, Jitter::NONE);
-        lifecycle.handle(NOW, failed, Jitter::NONE);
-        let now = (NOW, Jitter::NONE);
-        let held = held(Health::Valid);
-        let mut after = Lifecycle::restore(terms(), held, Ports::Ours, lifecycle.memory(), now);
-        let later = after.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
-        assert_eq!(orders(&later).len(), begins, "{fate:?}");
-        let ledger = after.ledger.clone();
-        after.handle(NOW + HOUR, Event::Issued { at: NOW + HOUR, fate: in_hand() }, Jitter::NONE);
-        assert_eq!(after.ledger == ledger, begins == 1, "fetched once more, it counts once: {fate:?}");
-    }
-}
-
-#[test]
-fn what_was_lost_with_its_order_counts_like_any_other() {
-    let week = NOW + HOUR * 169;
-    let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
-    (1..Ledger::MOST).for_each(|_| lifecycle.ledger.enter(NOW, &terms().counted, Cause::Due));
-    lifecycle.handle(NOW, Event::Issued { at: NOW, fate: Fate::Lost }, Jitter::NONE);
-    assert_eq!(lifecycle.too_early(NOW + HOUR * 40), Some(week));
-
-    // One in its place is a second one, not an exception that makes others.
-    lifecycle.handle(NOW, Event::Issued { at: NOW, fate: in_hand() }, Jitter::NONE);
-    lifecycle.handle(NOW, failed, Jitter::NONE);
-    let another = Fate::InHand { fingerprint: "another".to_owned() };
-    lifecycle.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
-    lifecycle.handle(NOW + HOUR, Event::Issued { at: NOW + HOUR, fate: another }, Jitter::NONE);
-    assert_eq!(lifecycle.governor(NOW + HOUR * 40), Some(week));
-}
-
-#[test]
-fn another_profile_is_counted_with_the_one_before() {
-    let (mut before, _) = situation(Health::Valid, "waiting", "request");
-    (0..Ledger::MOST).for_each(|_| before.ledger.enter(NOW, &terms().counted, Cause::Due));
-    let another = Terms { name: "ca another 192.0.2.1".to_owned(), ..terms() };
-    let replaced = held(Health::Valid).map(|held| Held { of_these_terms: false, ..held });
-    let now = (NOW, Jitter::NONE);
-
-    let mut after = Lifecycle::restore(another, replaced, Ports::Ours, before.memory(), now);
-
-    assert_eq!(orders(&after.handle(NOW, Event::Tick, Jitter::NONE)), []);
-    assert_eq!(name(after.activity()), "blocked by the governor");
-}
-
-#[test]
-fn a_long_pause_does_not_reach_far_into_the_critical_day() {
-    let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "failed");
-    lifecycle.failures = 10;
-    let critical = NOW + HOUR * 76;
-    let before = critical - HOUR;
-    lifecycle.handle(before, failed, Jitter::new(1.0));
-    assert_eq!(lifecycle.next_renewal_at(), Some(critical + HOUR), "and not eleven hours later");
-}
-
-#[test]
 fn a_taken_port_is_told_when_two_days_are_left_and_not_before() {
     let (mut lifecycle, _) = situation(Health::Valid, "waiting", "tick, due");
     let second = Duration::from_secs(1);
@@ -454,17 +400,6 @@ fn without_auto_renew_only_a_request_begins_an_order() {
 }
 
 #[test]
-fn a_clock_that_was_years_ahead_does_not_block_for_years() {
-    let (mut lifecycle, tick) = situation(Health::Valid, "backing off", "tick, nothing due");
-    lifecycle.activity = Activity::BackingOff {
-        since: NOW + HOUR * 24 * 3650,
-        until: NOW + HOUR * 24 * 3651,
-        reason: Reason::Failure,
-    };
-    assert_eq!(orders(&lifecycle.handle(NOW, tick, Jitter::NONE)), [Approach::Straight]);
-}
-
-#[test]
 fn the_next_wakeup_is_never_past_and_never_later_than_the_check_interval() {
     for health in HEALTHS {
         for row in table("words") {
@@ -475,128 +410,6 @@ fn the_next_wakeup_is_never_past_and_never_later_than_the_check_interval() {
             }
         }
     }
-}
-
-/// A lifecycle that holds a fresh certificate and has heard nothing of the CA's window yet.
-fn renewed() -> Lifecycle {
-    let mut lifecycle =
-        Lifecycle::restore(terms(), None, Ports::Ours, Memory::default(), (NOW, Jitter::NONE));
-    lifecycle.handle(NOW, Event::Tick, Jitter::NONE);
-    lifecycle.handle(NOW, Event::Issued { at: NOW, fate: in_hand() }, Jitter::NONE);
-    let actions = lifecycle.handle(NOW, Event::Renewed(fresh()), Jitter::NONE);
-    assert!(actions.contains(&Action::AskRenewalInfo), "right after the issuance");
-    lifecycle
-}
-
-fn advised(certificate_id: &str, from: u32, to: u32) -> Event {
-    let window = Window::new(NOW + HOUR * from, NOW + HOUR * to, fresh().life).unwrap();
-    Event::Advised {
-        certificate_id: certificate_id.to_owned(),
-        advice: Advice::Window(window),
-        retry_after: Some(HOUR * 6),
-    }
-}
-
-#[test]
-fn the_moment_lies_in_the_window_of_the_ca_and_is_not_chosen_twice() {
-    let mut lifecycle = renewed();
-    lifecycle.handle(NOW, advised("aki.new", 78, 82), Jitter::new(-1.0));
-    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 78));
-    lifecycle.handle(NOW, advised("aki.new", 78, 82), Jitter::new(0.5));
-    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 78));
-    let again =
-        Lifecycle::restore(terms(), Some(fresh()), Ports::Ours, lifecycle.memory(), (NOW, Jitter::new(0.3)));
-    assert_eq!(again.next_renewal_at(), Some(NOW + HOUR * 78), "over a restart");
-    assert_eq!(again.next_wakeup(NOW), NOW + HOUR * 6, "when the CA is asked again");
-    assert_eq!(again.next_wakeup(NOW + HOUR * 77), NOW + HOUR * 77, "the CA was not asked for long");
-}
-
-#[test]
-fn a_window_in_the_past_renews_at_once_and_a_late_one_does_not_pass_the_threshold() {
-    let mut lifecycle = renewed();
-    lifecycle.handle(NOW, advised("aki.new", 100, 120), Jitter::NONE);
-    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 88));
-    let incident = lifecycle.handle(NOW + HOUR * 3, advised("aki.new", 1, 2), Jitter::NONE);
-    assert_eq!(orders(&incident), [Approach::Straight]);
-}
-
-#[test]
-fn a_window_goes_with_its_certificate() {
-    let mut lifecycle = renewed();
-    lifecycle.handle(NOW, advised("aki.before", 0, 1), Jitter::NONE);
-    assert_eq!(lifecycle.next_renewal_at(), Some(NOW + HOUR * 80), "another certificate's");
-    lifecycle.handle(NOW, advised("aki.new", 10, 11), Jitter::NONE);
-    let due = NOW + HOUR * 11;
-    assert_eq!(orders(&lifecycle.handle(due, Event::Tick, Jitter::NONE)).len(), 1);
-    let next = Held {
-        fingerprint: "next".to_owned(),
-        certificate_id: Some("aki.next".to_owned()),
-        life: Life { not_before: due, not_after: due + HOUR * 160 },
-        of_these_terms: true,
-    };
-    assert_eq!(orders(&lifecycle.handle(due, Event::Renewed(next.clone()), Jitter::NONE)), []);
-    assert_eq!(lifecycle.next_renewal_at(), Some(due + HOUR * 80));
-    let stale = lifecycle.handle(due, advised("aki.new", 10, 11), Jitter::NONE);
-    assert_eq!(orders(&stale), [], "an answer that came late");
-    assert_eq!(lifecycle.replaces(due), Some("aki.next"));
-    assert_eq!(lifecycle.replaces(due + HOUR * 160), None, "what has expired is replaced by nothing");
-}
-
-#[test]
-fn the_ca_is_asked_for_its_window_when_it_said_so_and_hourly_while_it_is_silent() {
-    let mut lifecycle = renewed();
-    let asks = |lifecycle: &mut Lifecycle, at| {
-        lifecycle.handle(at, Event::Tick, Jitter::NONE).contains(&Action::AskRenewalInfo)
-    };
-    assert!(!asks(&mut lifecycle, NOW + HOUR / 2), "it is being asked");
-    assert!(asks(&mut lifecycle, NOW + HOUR), "it did not answer");
-    lifecycle.handle(NOW + HOUR, advised("aki.new", 78, 82), Jitter::NONE);
-    assert!(!asks(&mut lifecycle, NOW + HOUR * 6));
-    assert_eq!(lifecycle.next_wakeup(NOW + HOUR * 6), NOW + HOUR * 7);
-    assert!(asks(&mut lifecycle, NOW + HOUR * 7));
-}
-
-#[test]
-fn after_a_failed_validation_the_next_try_is_rehearsed_until_one_succeeds() {
-    let (mut lifecycle, failed) = situation(Health::Valid, "renewing", "validation failed");
-    lifecycle.handle(NOW, failed, Jitter::NONE);
-    let mut again = Lifecycle::restore(
-        terms(),
-        held(Health::Valid),
-        Ports::Ours,
-        lifecycle.memory(),
-        (NOW, Jitter::NONE),
-    );
-    let next = again.handle(NOW + HOUR, Event::Tick, Jitter::NONE);
-    assert_eq!(orders(&next), [Approach::Rehearsed]);
-    let (_, rehearsal_failed) = situation(Health::Valid, "renewing", "rehearsal failed");
-    let budget = again.budget;
-    again.handle(NOW + HOUR, rehearsal_failed, Jitter::NONE);
-    assert_eq!((again.failures(), again.budget), (2, budget), "it counts, and costs nothing");
-    let forced = again.handle(NOW + HOUR, Event::Requested(Insistence::Forced), Jitter::NONE);
-    assert_eq!(orders(&forced), [Approach::Straight]);
-    again.handle(NOW + HOUR, Event::Renewed(fresh()), Jitter::NONE);
-    assert_eq!(orders(&again.handle(NOW + HOUR * 99, Event::Tick, Jitter::NONE)), [Approach::Straight]);
-}
-
-#[test]
-fn what_the_configuration_forbids_waits_until_it_is_critical_and_is_then_asked_daily() {
-    let (mut lifecycle, refused) = situation(Health::Valid, "renewing", "refused");
-    lifecycle.handle(NOW, refused.clone(), Jitter::NONE);
-    let critical = NOW + HOUR * 76;
-    assert_eq!(lifecycle.next_renewal_at(), Some(critical));
-    assert_eq!(orders(&lifecycle.handle(critical, Event::Tick, Jitter::NONE)).len(), 1);
-    lifecycle.handle(critical, refused, Jitter::NONE);
-    assert_eq!(lifecycle.next_renewal_at(), Some(critical + HOUR * 24));
-    let corrected = Terms { asking: "another".to_owned(), ..terms() };
-    let mut corrected = Lifecycle::restore(
-        corrected,
-        held(Health::Valid),
-        Ports::Ours,
-        lifecycle.memory(),
-        (critical, Jitter::NONE),
-    );
-    assert_eq!(orders(&corrected.handle(critical, Event::Tick, Jitter::NONE)).len(), 1);
 }
 
 #[test]
@@ -621,20 +434,4 @@ fn a_leaf_of_the_local_ca_stands_in_for_what_has_expired() {
 
     lifecycle.terms.fallback = Fallback::Expired;
     assert!(!lifecycle.handle(expiry, tick, Jitter::NONE).contains(&Action::StandIn));
-}
-
-#[test]
-fn a_limit_beyond_expiry_is_told_and_an_ordinary_pause_is_not() {
-    let told = |disposition| {
-        let (mut lifecycle, _) = situation(Health::Valid, "renewing", "failed");
-        let failure = Failure { class: Class::RateLimit, sentence: Sentence::quoted("no"), disposition };
-        let actions = lifecycle.handle(NOW, Event::Failed(failure), Jitter::NONE);
-        actions
-            .into_iter()
-            .any(|action| matches!(action, Action::Tell(alert) if alert.kind == Kind::RateLimited))
-    };
-    assert!(told(Disposition::RateLimited(Some(NOW + HOUR * 101))));
-    assert!(!told(Disposition::RateLimited(Some(NOW + HOUR * 99))));
-    assert!(told(Disposition::NotBefore(NOW + HOUR * 101)));
-    assert!(!told(Disposition::Retry));
 }

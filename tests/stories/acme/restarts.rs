@@ -1,11 +1,13 @@
 //! What survives a restart, a kill, and a store that is broken.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::faults::Faulty;
 use super::{ORDER, address, with_certificate};
@@ -108,22 +110,92 @@ async fn an_order_that_the_ca_gave_up_while_nobody_listened_is_a_failed_validati
 }
 
 #[tokio::test]
-async fn an_order_in_flight_that_is_lost_with_the_state_costs_one_more() {
-    for (held, issued) in [(Resource::Finalize, 1), (Resource::Certificate, 2)] {
-        let mut faulty = Faulty::start(|proxy| proxy.plan(held, 1, Fault::Hold)).await;
-        until("the CA is asked", ORDER, async || (faulty.proxy.asked(held) == 1).then_some(())).await;
-        faulty.door.process.kill();
-        std::fs::remove_file(faulty.door.stored("state.json")).unwrap();
-        std::fs::write(faulty.door.stored("pending.json"), "{ torn").unwrap();
-        faulty.proxy.heal();
+async fn an_order_in_flight_whose_file_is_damaged_goes_on_with_the_copy() {
+    for held in [Resource::Finalize, Resource::Certificate] {
+        let mut faulty = in_flight(held).await;
+        for name in ["state.json", "pending.json"] {
+            std::fs::write(faulty.door.stored(name), [0xff; 64]).unwrap(); // not even text
+        }
 
         faulty.door.start_again().await;
 
-        faulty.door.reaches("valid", ORDER).await;
-        faulty.door.process.says("put aside", ORDER).await;
-        assert!(faulty.door.stored("pending.json.bad").exists());
+        let status = faulty.door.reaches("valid", ORDER).await;
+        assert_eq!(status["failures"], 0, "{held:?}: {status:#}");
+        for name in ["state.json.bad", "pending.json.bad"] {
+            assert!(faulty.door.stored(name).exists(), "{name}");
+        }
+        faulty.door.process.says("is taken from its copy", ORDER).await;
+        let orders = faulty.proxy.asked(Resource::NewOrder);
+        assert_eq!((orders, faulty.pebble.issued(), faulty.pebble.accounts()), (1, 1, 1), "{held:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_in_flight_that_is_lost_as_a_whole_is_counted_and_costs_one_more() {
+    for (held, issued) in [(Resource::Finalize, 1), (Resource::Certificate, 2)] {
+        let mut faulty = in_flight(held).await;
+        for name in ["state.json", "state.copy.json"] {
+            std::fs::remove_file(faulty.door.stored(name)).unwrap();
+        }
+        for name in ["pending.json", "pending.copy.json"] {
+            std::fs::write(faulty.door.stored(name), "{ torn").unwrap();
+        }
+
+        faulty.door.start_again().await;
+
+        let status = faulty.failed().await;
+        assert!(status["last_error"].as_str().unwrap().contains("is lost, and counts"), "{status:#}");
+        let state = std::fs::read_to_string(faulty.door.stored("state.json")).unwrap();
+        let state: Value = serde_json::from_str(&state).unwrap();
+        assert_eq!(state["ledger"]["issued"][0]["cause"], "lost", "{state:#}");
+        faulty.heals().await;
+        assert!(!faulty.door.stored("pending.copy.json").exists());
         let orders = faulty.proxy.asked(Resource::NewOrder);
         assert_eq!((orders, faulty.pebble.issued(), faulty.pebble.accounts()), (2, issued, 1), "{held:?}");
+    }
+}
+
+/// A doorman that was killed while it waited for this answer.
+async fn in_flight(held: Resource) -> Faulty {
+    let mut faulty = Faulty::start(|proxy| proxy.plan(held, 1, Fault::Hold)).await;
+    until("the CA is asked", ORDER, async || (faulty.proxy.asked(held) == 1).then_some(())).await;
+    faulty.door.process.kill();
+    faulty.proxy.heal();
+    faulty
+}
+
+#[tokio::test]
+async fn a_forced_renewal_makes_a_new_order_where_the_one_of_before_was_given_up() {
+    let elsewhere = free_port();
+    let unreachable = |terms| Terms { sleep: 3, http_port: elsewhere, ..terms };
+    let faulty = Faulty::of(unreachable, |settings| settings, |_| {}).await;
+    until("the CA is told", ORDER, async || (faulty.proxy.asked(Resource::Challenge) == 1).then_some(()))
+        .await;
+    faulty.proxy.break_down(Fault::page(500, "", "down"));
+    faulty.failed().await;
+    until("it has looked", ORDER, async || (faulty.pebble.count("set INVALID") > 0).then_some(())).await;
+    faulty.proxy.heal();
+    let way = tokio::spawn(leads_to(
+        TcpListener::bind(address(elsewhere)).await.unwrap(),
+        faulty.door.http().await,
+    ));
+
+    let renewed = faulty.door.command(&["renew", "--force"]).await;
+
+    let said = String::from_utf8_lossy(&renewed.stdout);
+    assert!(renewed.status.success() && said.contains("a new one is made"), "{renewed:?}");
+    assert_eq!((faulty.proxy.asked(Resource::NewOrder), faulty.pebble.issued()), (2, 1));
+    let state = std::fs::read_to_string(faulty.door.stored("state.json")).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert!(state["budget"]["whole_at"].is_string(), "what the CA saw is counted all the same: {state:#}");
+    way.abort();
+}
+
+/// Passes on whatever comes.
+async fn leads_to(listener: TcpListener, to: SocketAddr) {
+    while let Ok((mut from, _)) = listener.accept().await {
+        let mut to = TcpStream::connect(to).await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
     }
 }
 

@@ -31,7 +31,7 @@ impl IssueError {
             Self::NoProfile { .. } => return Kind::InvalidProfile.advice(),
             Self::Problem { kind: Kind::Unauthorized, .. } => return None, // nobody has looked at an address
             Self::Problem { kind, .. } | Self::Validation { kind, .. } => return kind.advice(),
-            Self::Rehearsal(error) => return error.advice(),
+            Self::Rehearsal(error) | Self::Earlier(error) => return error.advice(),
             Self::Clock { .. } => (
                 "set it, e.g. by `timedatectl set-ntp true`",
                 "请校准时钟，例如运行 timedatectl set-ntp true",
@@ -71,6 +71,7 @@ impl IssueError {
 
     fn said(&self) -> String {
         match self {
+            Self::Earlier(error) => error.said(),
             // These name their cause themselves.
             Self::Wire(_) | Self::Rehearsal(_) | Self::Certificate { .. } | Self::Store(_) => {
                 self.to_string()
@@ -120,6 +121,7 @@ impl IssueError {
                 | Disposition::RateLimited(_) => Disposition::Validation,
             },
             Self::Rehearsal(_) => Disposition::Rehearsal,
+            Self::Earlier(error) => error.disposition(),
             Self::TooEarly { until } => Disposition::NotBefore(*until),
             Self::Invalid => Disposition::Validation,
             Self::EabKey | Self::NoAccount { .. } | Self::NoProfile { .. } | Self::NoChallenge(..) => {
@@ -143,7 +145,7 @@ impl IssueError {
     fn class(&self) -> Class {
         match self {
             Self::Problem { kind, .. } => kind.class(),
-            Self::Rehearsal(error) => error.class(),
+            Self::Rehearsal(error) | Self::Earlier(error) => error.class(),
             Self::Validation { .. } | Self::Invalid | Self::SelfCheck { .. } | Self::TlsCheck { .. } => {
                 Class::Validation
             }

@@ -14,6 +14,9 @@ const CERTIFICATES: Limit = Limit { size: 5, refill: HOUR.saturating_mul(34) };
 /// Failed validations: five at once, one more every 12 min.
 const FAILED_VALIDATIONS: Limit = Limit { size: 5, refill: MINUTE.saturating_mul(12) };
 
+/// How long the CA knows an order.
+const ORDER_LIFE: Duration = HOUR.saturating_mul(8);
+
 /// A bucket that refills.
 struct Limit {
     size: u32,
@@ -74,6 +77,7 @@ pub(super) enum Wish {
 pub(super) struct Ca {
     life: Duration,
     pub(super) orders: BTreeMap<u32, Order>,
+    placed: BTreeMap<u32, OffsetDateTime>,
     pub(super) issued: Vec<OffsetDateTime>,
     pub(super) wish: Wish,
     serial: u32,
@@ -86,6 +90,7 @@ impl Ca {
         Self {
             life,
             orders: BTreeMap::new(),
+            placed: BTreeMap::new(),
             issued: Vec::new(),
             wish: Wish::Middle,
             serial: 0,
@@ -94,10 +99,17 @@ impl Ca {
         }
     }
 
-    pub(super) fn place(&mut self) -> u32 {
+    pub(super) fn place(&mut self, now: OffsetDateTime) -> u32 {
         let id = self.orders.last_key_value().map_or(1, |(id, _)| id + 1);
         self.orders.insert(id, Order::Pending);
+        self.placed.insert(id, now);
         id
+    }
+
+    /// An order, as long as the CA knows it.
+    pub(super) fn order(&self, now: OffsetDateTime, id: u32) -> Option<Order> {
+        self.placed.get(&id).filter(|at| **at + ORDER_LIFE > now)?;
+        self.orders.get(&id).copied()
     }
 
     pub(super) fn validate(&mut self, id: u32) {

@@ -31,6 +31,20 @@ impl World {
         self.says_that_it_is_over();
     }
 
+    /// Whatever the CA has issued is counted after a kill, or its order still is in the store.
+    pub(super) fn has_counted_all(&self) {
+        if self.life < DAY * 4 || self.now < self.lost_until {
+            return;
+        }
+        let asked_at = self.disk.pending.read().and_then(|pending| pending.finalized_at);
+        for at in self.ca.issued.iter().filter(|at| **at > self.now - DAY * 6) {
+            let asked_for = *at - MINUTE * 2; // a moment before
+            let counted = self.lifecycle.has_counted(*at) || self.lifecycle.has_counted(asked_for);
+            let kept = asked_at.is_some_and(|asked_at| asked_at <= *at) || self.disk.pending.torn.is_some();
+            assert!(counted || kept, "the certificate of {at} is counted by nobody");
+        }
+    }
+
     /// When all is well again, whoever heard of something has heard of that, too.
     fn says_that_it_is_over(&self) {
         let well = self.lifecycle.situation(self.believed()) == Situation::WELL;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::ca::{Certificate, Order, Overdrawn};
+use super::twice::{Pending, Twice};
 use super::world::{Misfortune, World, held};
 use super::{DAY, HOUR, MINUTE};
 use crate::policy::failure::{Approach, Challenge, Class, Disposition, Failure};
@@ -18,6 +19,8 @@ pub(super) struct Job {
     pub(super) at: OffsetDateTime,
     approach: Approach,
     way: Challenge,
+    /// The order is of an earlier try.
+    earlier: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -36,11 +39,21 @@ enum Outcome {
     Issued(Certificate),
     Renewed(Certificate),
     Failed(Class, Disposition),
+    EarlierFailed(Class, Disposition),
+}
+
+/// What becomes of the order of an earlier try.
+enum Earlier {
+    Nothing,
+    /// It goes on.
+    Order(u32),
+    /// It may have been issued then, and nobody has seen the certificate.
+    Lost(OffsetDateTime),
 }
 
 impl Job {
     pub(super) fn begin(now: OffsetDateTime, approach: Approach, way: Challenge) -> Self {
-        Self { step: Step::Begin, at: now, approach, way }
+        Self { step: Step::Begin, at: now, approach, way, earlier: false }
     }
 }
 
@@ -51,14 +64,25 @@ impl World {
             self.excuse();
             self.happens(Event::Requested(Insistence::Forced));
         }
+        if self.running && self.misfortune == Misfortune::None && self.one_in(100) {
+            self.happens(Event::Requested(Insistence::Polite));
+        }
         while let Some(job) = self.job.filter(|job| self.running && job.at <= self.now) {
-            if self.one_in(60) {
+            if self.dies(60) {
                 return self.crash();
             }
             let pause = self.up_to(Duration::from_secs(8)).min(self.life / 500);
             let at = self.now + pause;
-            match self.step(job) {
-                Outcome::Next(step) => self.job = Some(Job { step, at, ..job }),
+            let outcome = self.step(job);
+            if !self.running {
+                return;
+            }
+            match outcome {
+                Outcome::Next(step) => {
+                    let earlier =
+                        job.earlier || matches!(job.step, Step::Begin) && !matches!(step, Step::Keep(_));
+                    self.job = Some(Job { step, at, earlier, ..job });
+                }
                 Outcome::Issued(certificate) => {
                     let fingerprint = certificate.serial.to_string();
                     self.happens(Event::Issued { at: self.now, fate: Fate::InHand { fingerprint } });
@@ -77,6 +101,12 @@ impl World {
                     let sentence = sentence(class);
                     self.happens(Event::Failed(Failure { class, sentence, disposition }));
                 }
+                Outcome::EarlierFailed(class, disposition) => {
+                    self.job = None;
+                    self.note(&format!("an earlier order failed: {class:?} {disposition:?}"));
+                    let sentence = sentence(class);
+                    self.happens(Event::EarlierFailed(Failure { class, sentence, disposition }));
+                }
             }
         }
     }
@@ -90,11 +120,11 @@ impl World {
         match job.step {
             Step::Begin => self.begin(job),
             Step::Keep(id) => {
-                self.disk.pending = Some((id, self.believed()));
+                self.keep(id, None);
                 Outcome::Next(Step::Validate(id))
             }
             Step::Validate(id) => self.validate(id, job.way),
-            Step::Hear(id) => self.hear_that_it_failed(id),
+            Step::Hear(id) => self.hear_that_it_failed(id, job),
             Step::Finalize(id) => self.finalize(id),
             Step::Install(certificate) => {
                 self.disk.live = Some(certificate);
@@ -102,10 +132,28 @@ impl World {
                 Outcome::Next(Step::Forget(certificate))
             }
             Step::Forget(certificate) => {
-                self.disk.pending = None;
+                self.forget();
                 Outcome::Renewed(certificate)
             }
         }
+    }
+
+    /// Killed between the two copies, or not.
+    fn keep(&mut self, order: u32, finalized_at: Option<OffsetDateTime>) {
+        let pending = Pending { order, touched_at: self.believed(), finalized_at };
+        self.disk.pending.first = Some(pending);
+        if self.dies(120) {
+            return self.crash();
+        }
+        self.disk.pending = Twice::of(pending);
+    }
+
+    fn forget(&mut self) {
+        self.disk.pending.second = None;
+        if self.dies(120) {
+            return self.crash();
+        }
+        self.disk.pending.remove();
     }
 
     fn begin(&mut self, job: Job) -> Outcome {
@@ -136,31 +184,44 @@ impl World {
         if let Some((class, disposition)) = answer {
             return Outcome::Failed(class, disposition);
         }
-        if let Some(at) = self.lost_order() {
-            self.happens(Event::Issued { at, fate: Fate::Lost });
-            return Outcome::Failed(Class::Ca, Disposition::Retry);
-        }
-        let installed = self.disk.live.map(Order::Issued);
-        let of_use = |(id, placed_at): &(u32, OffsetDateTime)| {
-            let order = self.ca.orders.get(id).copied();
-            *placed_at + ORDER_LIFE > self.believed() && order != installed
-        };
-        match self.disk.pending.filter(of_use) {
-            Some((id, _)) => Outcome::Next(Step::Validate(id)),
-            None => match self.lifecycle.too_early(self.now) {
+        match self.resumed() {
+            Earlier::Order(id) => Outcome::Next(Step::Validate(id)),
+            Earlier::Lost(at) => {
+                self.happens(Event::Issued { at, fate: Fate::Lost });
+                if self.running {
+                    self.forget(); // first counted, then forgotten
+                }
+                Outcome::EarlierFailed(Class::Ca, Disposition::Retry)
+            }
+            Earlier::Nothing => match self.lifecycle.too_early(self.now) {
                 Some(until) => Outcome::Failed(Class::RateLimit, Disposition::NotBefore(until)),
-                None => Outcome::Next(Step::Keep(self.ca.place())),
+                None => Outcome::Next(Step::Keep(self.ca.place(self.now))),
             },
         }
     }
 
-    /// An order that is too old to be taken up, and whose certificate nobody has seen or counted.
-    fn lost_order(&mut self) -> Option<OffsetDateTime> {
-        let believed = self.believed();
-        let (id, _) = self.disk.pending.filter(|(_, touched_at)| *touched_at + ORDER_LIFE <= believed)?;
-        self.disk.pending = None;
-        let at = self.finalized.take().filter(|(order, _)| *order == id)?.1;
-        (!self.lifecycle.has_counted(at)).then_some(at)
+    /// The order of an earlier try.
+    fn resumed(&mut self) -> Earlier {
+        let Some(pending) = self.disk.pending.read().copied() else {
+            // Nobody knows any more whether it was finalized.
+            let written_at = self.disk.pending.torn.map(|torn| torn.touched_at - self.clock);
+            if let Some(at) = written_at.filter(|at| !self.lifecycle.has_counted(*at)) {
+                return Earlier::Lost(at);
+            }
+            self.forget();
+            return Earlier::Nothing;
+        };
+        let lost = pending.finalized_at.filter(|at| !self.lifecycle.has_counted(*at));
+        let order = self.ca.order(self.now, pending.order);
+        let is_live = order.is_some() && order == self.disk.live.map(Order::Issued);
+        let is_young = pending.touched_at + ORDER_LIFE > self.believed();
+        match (order, lost) {
+            (Some(_), _) if is_young && !is_live => return Earlier::Order(pending.order),
+            (_, Some(at)) if !is_live => return Earlier::Lost(at),
+            _ => {}
+        }
+        self.forget();
+        Earlier::Nothing
     }
 
     fn validate(&mut self, id: u32, way: Challenge) -> Outcome {
@@ -173,21 +234,21 @@ impl World {
                 Ok(()) => Outcome::Next(Step::Hear(id)),
                 Err(overdrawn) => self.limited(overdrawn),
             },
-            (_, Order::Pending) => {
+            (_, Order::Pending | Order::Ready) => {
                 self.ca.validate(id);
-                self.disk.pending = Some((id, self.believed())); // the CA keeps what is finalized
-                self.finalized = Some((id, self.now));
+                self.keep(id, Some(self.now));
                 Outcome::Next(Step::Finalize(id))
             }
-            (_, Order::Ready | Order::Issued(_)) => Outcome::Next(Step::Finalize(id)),
+            (_, Order::Issued(_)) => Outcome::Next(Step::Finalize(id)),
             (_, Order::Invalid) => Outcome::Next(Step::Hear(id)), // of an earlier try, which was killed
         }
     }
 
-    fn hear_that_it_failed(&mut self, id: u32) -> Outcome {
+    fn hear_that_it_failed(&mut self, id: u32, job: Job) -> Outcome {
         assert_eq!(self.ca.orders[&id], Order::Invalid);
-        self.disk.pending = None;
-        Outcome::Failed(Class::Validation, Disposition::Validation)
+        self.forget();
+        let failed = if job.earlier { Outcome::EarlierFailed } else { Outcome::Failed };
+        failed(Class::Validation, Disposition::Validation)
     }
 
     fn finalize(&mut self, id: u32) -> Outcome {
@@ -206,7 +267,10 @@ impl World {
                     }
                     Outcome::Next(Step::Finalize(id))
                 }
-                Err(overdrawn) => self.limited(overdrawn),
+                Err(overdrawn) => {
+                    self.keep(id, None); // the CA says that it has not
+                    self.limited(overdrawn)
+                }
             },
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::ca::{Ca, Certificate, Order, Wish};
+use super::ca::{Ca, Certificate, Wish};
 use super::dice::Dice;
 use super::job::Job;
+use super::twice::Disk;
 use super::{BEGIN, DAY, HOUR, terms};
 use crate::policy::alert::{Alert, Edge, Kind, Notice, Severity};
 use crate::policy::failure::Challenge;
@@ -36,15 +37,6 @@ pub(super) enum Misfortune {
     Clock,
     /// An administrator insists, again and again.
     Impatience,
-}
-
-/// What survives the process.
-#[derive(Default)]
-pub(super) struct Disk {
-    pub(super) memory: Option<String>,
-    pub(super) pending: Option<(u32, OffsetDateTime)>,
-    pub(super) live: Option<Certificate>,
-    pub(super) stand_in: Option<OffsetDateTime>,
 }
 
 pub(super) struct World {
@@ -82,8 +74,8 @@ pub(super) struct World {
     pub(super) excused_until: OffsetDateTime,
     /// The same for a lost state file alone.
     pub(super) lost_until: OffsetDateTime,
-    /// The order that was finalized last, and when.
-    pub(super) finalized: Option<(u32, OffsetDateTime)>,
+    /// After so many chances the process is killed.
+    pub(super) dies_in: Option<u32>,
     /// When certificates were issued that nobody has forced.
     pub(super) unforced: Vec<OffsetDateTime>,
 }
@@ -121,7 +113,7 @@ impl World {
             forgotten: false,
             excused_until: BEGIN,
             lost_until: BEGIN,
-            finalized: None,
+            dies_in: None,
             unforced: Vec::new(),
         }
     }
@@ -159,6 +151,12 @@ impl World {
 
     pub(super) fn one_in(&mut self, many: u64) -> bool {
         self.dice.as_mut().is_some_and(|dice| dice.one_in(many))
+    }
+
+    /// Whether the process is killed here: one in so many times, and at the moment that a story picks.
+    pub(super) fn dies(&mut self, many: u64) -> bool {
+        self.dies_in = self.dies_in.and_then(|chances| chances.checked_sub(1));
+        self.dies_in == Some(0) || self.one_in(many)
     }
 
     pub(super) fn up_to(&mut self, most: Duration) -> Duration {
@@ -209,29 +207,38 @@ impl World {
         self.job = None;
         let down = if self.one_in(8) { self.up_to(HOUR * 2) } else { Duration::ZERO };
         self.start_at = self.now + down;
+        self.damage();
+    }
+
+    /// One file, or both of two.
+    fn damage(&mut self) {
         if self.one_in(20) {
-            self.note("state.json is damaged");
-            self.disk.memory = None;
-            self.loses_state();
-            self.told.clear();
+            let both = self.one_in(20);
+            self.disk.memory.damage(both);
+            self.note(if both { "state.json is damaged twice" } else { "state.json is damaged" });
+            match self.disk.memory.read() {
+                Some((_, told)) => self.told = told.clone(),
+                None => {
+                    self.loses_state();
+                    self.told.clear();
+                }
+            }
         }
         if self.one_in(20) {
-            self.note("pending.json is damaged");
-            let order = self.disk.pending.take().and_then(|(id, _)| self.ca.orders.get(&id));
-            if matches!(order, Some(Order::Issued(_))) {
-                self.loses_state(); // nobody knows any more that it was asked for
-            }
+            let both = self.one_in(20);
+            self.disk.pending.damage(both);
+            self.note(if both { "pending.json is damaged twice" } else { "pending.json is damaged" });
         }
     }
 
-    pub(super) fn loses_state(&mut self) {
+    fn loses_state(&mut self) {
         self.excuse();
         self.lost_until = self.excused_until;
     }
 
     fn start(&mut self) {
         self.running = true;
-        let memory = self.disk.memory.as_ref().map(|json| serde_json::from_str(json).unwrap());
+        let memory = self.disk.memory.read().map(|(json, _)| serde_json::from_str(json).unwrap());
         let jitter = self.jitter();
         self.lifecycle = Lifecycle::restore(
             terms(self.life),
@@ -241,6 +248,7 @@ impl World {
             (self.believed(), jitter),
         );
         self.note(&format!("started: {:?}", self.lifecycle.activity()));
+        self.has_counted_all();
         if let Some(until) = self.disk.stand_in {
             self.happens(Event::StoodIn { until });
         }
@@ -271,10 +279,13 @@ impl World {
             let actions = self.lifecycle.handle(self.believed(), event, jitter);
             for action in actions {
                 let success = matches!(action, Action::Tell(alert) if alert.kind == Kind::Renewed);
-                if !success && self.one_in(300) {
+                if !success && self.dies(300) {
                     return self.crash();
                 }
                 events.extend(self.act(action));
+                if !self.running {
+                    return;
+                }
             }
         }
     }
@@ -301,7 +312,13 @@ impl World {
             Action::Persist => {
                 let memory = serde_json::to_string(&self.lifecycle.memory()).unwrap();
                 assert!(memory.len() < 12_000, "the state grows: {memory}");
-                self.disk.memory = Some(memory);
+                let written = (memory, self.told.clone());
+                self.disk.memory.first = Some(written.clone());
+                if self.dies(300) {
+                    self.crash();
+                    return None;
+                }
+                self.disk.memory.second = Some(written);
                 self.unwritten = false;
             }
             Action::Tell(alert) => self.hear(alert),
