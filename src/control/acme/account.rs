@@ -32,7 +32,7 @@ impl Job {
         }
     }
 
-    /// Lets go of an account that the CA does not know any more, unless a new one would not fare better.
+    /// Lets go of an account that the CA does not know any more, or has deactivated, unless a new one would not fare better.
     pub(super) async fn give_account_up(&self, error: IssueError) -> Result<(), IssueError> {
         let may_be_made_anew =
             |kept: &KeptAccount| kept.first_order_at.is_some() || kept.made_at + ANEW_AFTER < clock::now();
@@ -40,7 +40,7 @@ impl Job {
             Some(kept) if !may_be_made_anew(&kept) => return Err(error),
             Some(_) | None => {}
         }
-        tracing::warn!("the CA does not know our account any more; a new one is made, once");
+        tracing::warn!(%error, "the CA does not take orders from our account any more; a new one is made, once");
         let nothing =
             KeptAccount { key_pkcs8: None, credentials: None, made_at: clock::now(), first_order_at: None };
         self.keep_account(nothing).await

@@ -179,9 +179,10 @@ impl IssueError {
         matches!(self, Self::Problem { kind: Kind::RateLimited | Kind::BadNonce, .. })
     }
 
-    /// Whether the CA refused because it does not know the account.
+    /// Whether the CA, asked for an order, does not know the account any more, or has deactivated it (RFC 8555 section
+    /// 7.3.6): `unauthorized` is about nothing else there.
     pub(super) fn account_is_gone(&self) -> bool {
-        matches!(self, Self::Problem { kind: Kind::AccountDoesNotExist, .. })
+        matches!(self, Self::Problem { kind: Kind::AccountDoesNotExist | Kind::Unauthorized, .. })
     }
 
     /// Whether an order without `replaces` may fare better: it was replaced already, or not by this account, or the CA

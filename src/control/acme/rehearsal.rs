@@ -1,6 +1,6 @@
 //! An order tried out at the CA's staging directory, whose limits are wide: what fails there costs nothing here.
 
-use instant_acme::OrderStatus;
+use instant_acme::{Order, OrderStatus};
 
 use super::error::IssueError;
 use super::{Answers, Job, Session};
@@ -30,20 +30,23 @@ impl Job {
     }
 
     async fn validated(&self) -> Result<(), IssueError> {
-        match self.session().await?.try_out().await {
+        let session = self.session().await?;
+        match session.place(None).await {
             Err(error) if error.account_is_gone() => {
                 self.give_account_up(error).await?;
-                self.session().await?.try_out().await
+                let session = self.session().await?;
+                let order = session.place(None).await?;
+                session.try_out(order).await
             }
-            outcome => outcome,
+            Err(error) => Err(error),
+            Ok(order) => session.try_out(order).await,
         }
     }
 }
 
 impl Session<'_> {
     /// An order that ends where its certificate would be asked for.
-    async fn try_out(&self) -> Result<(), IssueError> {
-        let mut order = self.place(None).await?;
+    async fn try_out(&self, mut order: Order) -> Result<(), IssueError> {
         self.job.account_works().await?;
         if order.state().status == OrderStatus::Pending {
             self.authorize(&mut order).await?;

@@ -48,7 +48,7 @@ impl Faulty {
     }
 
     /// The CA is well again, and somebody insists.
-    async fn heals(&self) {
+    pub(super) async fn heals(&self) {
         self.proxy.heal();
         let renewed = self.door.command(&["renew", "--force"]).await;
         assert!(renewed.status.success(), "{renewed:?}");
@@ -179,39 +179,6 @@ async fn a_storm_of_bad_nonces_is_lived_through() {
 }
 
 #[tokio::test]
-async fn an_account_that_the_ca_has_forgotten_is_made_anew_once() {
-    let mut faulty = Faulty::start(|_| {}).await;
-    faulty.door.reaches("valid", ORDER).await;
-    faulty.pebble.stop();
-    faulty.pebble.run().await; // it forgets everything
-
-    let renewed = faulty.door.command(&["renew", "--force"]).await;
-
-    assert!(renewed.status.success(), "{renewed:?}");
-    assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (1, 1));
-    let again = faulty.door.command(&["renew", "--force"]).await;
-    assert!(again.status.success(), "{again:?}");
-    assert_eq!((faulty.pebble.issued(), faulty.pebble.accounts()), (2, 1));
-}
-
-#[tokio::test]
-async fn a_new_account_that_the_ca_does_not_know_either_is_not_followed_by_a_third() {
-    let faulty = Faulty::start(|_| {}).await;
-    faulty.door.reaches("valid", ORDER).await;
-    let unknown = Fault::problem(400, "accountDoesNotExist", "");
-    faulty.proxy.plan(Resource::NewOrder, usize::MAX, unknown);
-    for _ in 0..2 {
-        let renewed = faulty.door.command(&["renew", "--force"]).await;
-        assert!(!renewed.status.success(), "{renewed:?}");
-        assert_eq!((faulty.proxy.asked(Resource::NewAccount), faulty.pebble.accounts()), (2, 2));
-    }
-
-    faulty.heals().await;
-
-    assert_eq!(faulty.pebble.accounts(), 2);
-}
-
-#[tokio::test]
 async fn a_path_that_is_broken_here_costs_the_ca_nothing() {
     const PLACES: usize = 8; // Pebble comes with three connections at once
     let few = |settings: Settings| settings.set("http", "max_connections", PLACES);
@@ -228,9 +195,7 @@ async fn a_path_that_is_broken_here_costs_the_ca_nothing() {
     let status = faulty.failed().await;
 
     let said = status["last_error"].as_str().unwrap();
-    // The 503 comes unasked; where it is faster than the question, the exchange has broken off.
-    let broken = said.contains("503") || said.contains("the exchange broke off");
-    assert!(said.contains("the token is not served at") && broken, "{said}");
+    assert!(said.contains("the token is not served at") && said.contains("http.max_connections"), "{said}");
     assert_eq!(
         (&status["last_error_class"], faulty.proxy.asked(Resource::Challenge)),
         (&"validation".into(), 0)

@@ -1,5 +1,6 @@
 //! The certificate's life with a real CA, Pebble, from the first order to a CA that is gone.
 
+mod accounts;
 mod faults;
 mod issuing;
 pub(crate) mod life;
