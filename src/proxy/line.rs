@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::batch::{self, SMALL_BYTES};
 use super::stream::Stream;
@@ -54,6 +55,11 @@ impl Line {
     /// Polls something else for its owner.
     pub(super) fn poll<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         poll(&mut Context::from_waker(&self.0.owner.borrow()))
+    }
+
+    /// Lets its owner run again soon.
+    pub(super) fn wake_owner(&self) {
+        self.0.owner.borrow().wake_by_ref();
     }
 
     /// Whether nothing has come since it was read last. The end is something, too.
@@ -118,7 +124,7 @@ impl Line {
         let sent = if unsent.is_empty() { self.try_write(piece).unwrap_or(0) } else { 0 };
         if sent < piece.len() {
             unsent.extend_from_slice(&piece[sent..]);
-            self.0.owner.borrow().wake_by_ref();
+            self.wake_owner();
         }
     }
 
@@ -131,7 +137,7 @@ impl Line {
     }
 
     /// Sends all that was written.
-    fn poll_sent(&self) -> Poll<io::Result<()>> {
+    pub(super) fn poll_sent(&self) -> Poll<io::Result<()>> {
         if self.0.queued.get() {
             batch::send();
         }
@@ -161,8 +167,14 @@ impl Line {
         polled
     }
 
-    fn is_plain_tcp(&self) -> bool {
+    /// Whether it is a socket of TCP with nothing between.
+    pub(super) fn is_plain_tcp(&self) -> bool {
         self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp).is_some()
+    }
+
+    /// Does something else with the socket, if it is one of TCP with nothing between.
+    pub(super) fn with_plain_tcp<T>(&self, act: impl FnOnce(&TcpStream) -> T) -> Option<T> {
+        self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp).map(act)
     }
 
     fn poll_stream<T>(

@@ -13,6 +13,8 @@ use rustix::pipe::{self, PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::line::Line;
+
 /// Room for the pieces of a network card, of which each takes a page of it however small it is. Without the right to so
 /// much it works, too.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -48,24 +50,28 @@ impl Pipe {
 }
 
 /// Moves what has come, `most` at most, and says how much that was (0 is the end), with those bytes of it that `to` did
-/// not take. `None`: it cannot be done, for want of descriptors.
-pub(super) fn poll(
-    from: &TcpStream,
-    to: &TcpStream,
-    most: usize,
-    cx: &mut Context<'_>,
-) -> Option<Poll<io::Result<(usize, Bytes)>>> {
-    PIPE.with_borrow_mut(|kept| {
-        let pipe = match kept.take() {
-            Some(pipe) => pipe,
-            None => Pipe::open().ok()?,
-        };
-        let polled = through(&pipe, from, to, most, cx);
-        if !matches!(polled, Poll::Ready(Err(_))) {
-            *kept = Some(pipe); // after an error it may not be empty
-        }
-        Some(polled)
-    })
+/// not take. `None`: it cannot be done, because one is no plain socket, or for want of descriptors.
+pub(super) fn poll(from: &Line, to: &Line, most: usize) -> Option<Poll<io::Result<(usize, Bytes)>>> {
+    match to.poll_sent() {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+        Poll::Pending => return Some(Poll::Pending),
+    }
+    from.with_plain_tcp(|source| {
+        to.with_plain_tcp(|sink| {
+            PIPE.with_borrow_mut(|kept| {
+                let pipe = match kept.take() {
+                    Some(pipe) => pipe,
+                    None => Pipe::open().ok()?,
+                };
+                let polled = from.poll(|cx| through(&pipe, source, sink, most, cx));
+                if !matches!(polled, Poll::Ready(Err(_))) {
+                    *kept = Some(pipe); // after an error it may not be empty
+                }
+                Some(polled)
+            })
+        })
+    })??
 }
 
 fn through(

@@ -5,13 +5,13 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io::{self, IoSlice};
+use std::task::{Poll, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
+use super::line::Line;
 use super::splice;
 use super::stream::Stream;
 
@@ -45,11 +45,13 @@ pub(super) struct Side {
 pub(super) async fn run(client: Side, upstream: Side) -> io::Result<()> {
     client.stream.keep_alive();
     upstream.stream.keep_alive();
-    let (mut up, mut client) = (Way::new(client.early), client.stream);
-    let (mut down, mut upstream) = (Way::new(upstream.early), upstream.stream);
+    let (mut up, client) = (Way::new(client.early), Line::new(client.stream));
+    let (mut down, upstream) = (Way::new(upstream.early), Line::new(upstream.stream));
     poll_fn(|cx| {
-        let up = up.poll(&mut client, &mut upstream, cx)?;
-        let down = down.poll(&mut upstream, &mut client, cx)?;
+        client.belongs_to(cx.waker());
+        upstream.belongs_to(cx.waker());
+        let up = up.poll(&client, &upstream)?;
+        let down = down.poll(&upstream, &client)?;
         if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
@@ -79,29 +81,29 @@ impl Way {
     }
 
     /// Moves what there is; ready when the direction is at its end.
-    fn poll(&mut self, from: &mut Stream, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(&mut self, from: &Line, to: &Line) -> Poll<io::Result<()>> {
         for _ in 0..TURNS {
-            ready!(self.poll_rest(to, cx))?;
+            ready!(self.poll_rest(to))?;
             match self.progress {
-                Progress::Open => match self.poll_carry(from, to, cx)? {
+                Progress::Open => match self.poll_carry(from, to)? {
                     Poll::Ready(0) => self.progress = Progress::Ended,
                     Poll::Ready(_) => {}
-                    Poll::Pending => return self.poll_flush(to, cx),
+                    Poll::Pending => return self.poll_flush(to),
                 },
                 Progress::Ended => {
-                    ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                    ready!(to.poll_shutdown())?;
                     self.progress = Progress::Done;
                 }
                 Progress::Done => return Poll::Ready(Ok(())),
             }
         }
-        cx.waker().wake_by_ref();
+        from.wake_owner();
         Poll::Pending
     }
 
-    fn poll_rest(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_rest(&mut self, to: &Line) -> Poll<io::Result<()>> {
         while self.rest.has_remaining() {
-            let written = ready!(write(to, &self.rest, cx))?;
+            let written = ready!(write(to, &self.rest))?;
             self.rest.advance(written);
         }
         self.rest = Bytes::new(); // an empty one would keep its memory
@@ -109,15 +111,9 @@ impl Way {
     }
 
     /// Moves one piece, and says how large it was; 0 is the end.
-    fn poll_carry(
-        &mut self,
-        from: &mut Stream,
-        to: &mut Stream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
+    fn poll_carry(&mut self, from: &Line, to: &Line) -> Poll<io::Result<usize>> {
         if self.bulk
-            && let (Stream::Tcp(from), Stream::Tcp(to)) = (&*from, &*to)
-            && let Some(polled) = splice::poll(from, to, ROOM_BYTES, cx)
+            && let Some(polled) = splice::poll(from, to, ROOM_BYTES)
         {
             let (length, rest) = ready!(polled)?;
             self.rest = rest;
@@ -126,11 +122,11 @@ impl Way {
         }
         ROOM.with_borrow_mut(|room| {
             let mut read = ReadBuf::new(room);
-            ready!(Pin::new(from).poll_read(cx, &mut read))?;
+            ready!(from.poll_read(&mut read))?;
             let mut rest = read.filled();
             let length = rest.len();
             while !rest.is_empty()
-                && let Poll::Ready(written) = write(to, rest, cx)?
+                && let Poll::Ready(written) = write(to, rest)?
             {
                 rest = &rest[written..];
             }
@@ -142,9 +138,9 @@ impl Way {
     }
 
     /// Nothing more can be moved now: TLS may still have something that was written.
-    fn poll_flush(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, to: &Line) -> Poll<io::Result<()>> {
         if self.unflushed {
-            ready!(Pin::new(to).poll_flush(cx))?;
+            ready!(to.poll_flush())?;
             self.unflushed = false;
         }
         Poll::Pending
@@ -152,8 +148,8 @@ impl Way {
 }
 
 /// Some of `bytes`, at least one.
-fn write(to: &mut Stream, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(to).poll_write(cx, bytes))? {
+fn write(to: &Line, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    match ready!(to.poll_write(&[IoSlice::new(bytes)]))? {
         0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         written => Poll::Ready(Ok(written)),
     }
