@@ -4,34 +4,48 @@ use std::fmt;
 use std::io;
 
 use rustix::fs::fstat;
-use tracing::{Event, Level, Subscriber, error};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::{FmtSpan, Format, Full, Writer};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber, error, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::args::LogFormat;
 
 /// What is logged without `RUST_LOG`: INFO and above. h2 warns of frames that any visitor may send at will.
-const DEFAULT: &str = "info,h2=error";
+fn usual() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO).with_target("h2", LevelFilter::ERROR)
+}
 
 /// Starts the log. `RUST_LOG` says how much.
 pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_target(false)
-        .with_writer(io::stderr);
-    match format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text if goes_to_the_journal() => builder.event_format(Journal::new()).init(),
-        LogFormat::Text => builder.with_ansi(super::colours(&io::stderr())).init(),
+    let wanted =
+        std::env::var("RUST_LOG").ok().filter(|said| !said.is_empty()).map(|said| said.parse::<Targets>());
+    let (filter, misunderstood) = match wanted {
+        None => (usual(), None),
+        Some(Ok(wanted)) => (wanted, None),
+        Some(Err(error)) => (usual(), Some(error)),
+    };
+    tracing_subscriber::registry().with(lines(format)).with(filter).init();
+    if let Some(error) = misunderstood {
+        warn!(%error, "RUST_LOG is not understood: write for example RUST_LOG=debug or RUST_LOG=info,doorman=trace");
     }
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
         error!(what = panic.payload_as_str(), at, "a fault of doorman: a part of it panicked");
     }));
+}
+
+/// What a line looks like.
+fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(io::stderr);
+    match format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text if goes_to_the_journal() => lines.event_format(Journal::new()).boxed(),
+        LogFormat::Text => lines.with_ansi(super::colours(&io::stderr())).boxed(),
+    }
 }
 
 /// Whether journald reads standard error: systemd says in `JOURNAL_STREAM` which file that is, for the variable is
