@@ -167,6 +167,12 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
         && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case(b"upgrade"))
 }
 
+/// Whether the connection ends with this message (RFC 9112 section 9.6).
+#[must_use]
+pub fn is_last(headers: &HeaderMap) -> bool {
+    tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case(b"close"))
+}
+
 /// Makes one line of several `Cookie` lines: HTTP/2 clients may split the field, and HTTP/1.1 upstreams want it whole
 /// (RFC 9113 section 8.2.3).
 pub fn join_cookies(headers: &mut HeaderMap) {

@@ -2,12 +2,13 @@
 //!
 //! One deadline a connection, moved by what happens on it; no request arms a timer of its own.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::now::{self, Instant};
+use super::relay::Relay;
 use crate::config::Limits;
 
 /// Where a connection stands; each phase has its own time limit.
@@ -60,6 +61,10 @@ pub(super) struct Activity {
     head: RefCell<Vec<u8>>,
     /// Something came in that hyper, as it was made for this connection, must not read.
     withheld: Cell<bool>,
+    /// What is written goes out as it is.
+    plain: Cell<bool>,
+    /// What goes out in place of the stand-ins that hyper writes.
+    relay: RefCell<Option<Box<Relay>>>,
 }
 
 /// A request of an HTTP/2 connection, from its head to the end of its response.
@@ -91,6 +96,8 @@ impl Activity {
             parking: Cell::new(false),
             head: RefCell::default(),
             withheld: Cell::new(false),
+            plain: Cell::default(),
+            relay: RefCell::default(),
         })
     }
 
@@ -167,6 +174,20 @@ impl Activity {
 
     pub(super) fn is_withheld(&self) -> bool {
         self.withheld.get()
+    }
+
+    pub(super) fn set_plain(&self, plain: bool) {
+        self.plain.set(plain);
+    }
+
+    /// Whether a body can be moved to the client's socket.
+    pub(super) fn takes_relay(&self) -> bool {
+        self.plain.get() && self.relay.borrow().is_none()
+    }
+
+    /// What goes out in place of stand-ins, if hyper writes such.
+    pub(super) fn relay(&self) -> RefMut<'_, Option<Box<Relay>>> {
+        self.relay.borrow_mut()
     }
 
     /// Whether something waits to be read until hyper is made anew, and that can be now: no request is under way.
@@ -334,8 +355,7 @@ impl Activity {
         }
     }
 
-    /// No more of a response is to be read before what was written has left: the client's socket did not take all of it,
-    /// even where it seemed to, or it is much.
+    /// No more of a response is to be read before what was written has left: it is much, or was not taken at once.
     pub(super) fn hold_up(&self) {
         self.held_up.set(true);
         if self.phase.get() == Phase::Idle {

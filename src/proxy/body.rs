@@ -1,178 +1,20 @@
-//! The bodies on both sides: what goes to the upstream, and what goes to the client.
+//! The body of a response as it goes to the client.
 
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
 
 use super::activity::{Activity, OpenStream};
-use super::driver::Driver;
-use super::inbound::Inbound;
+use super::line::Line;
+use super::link;
 use super::pool::Lease;
-use super::timer::Timer;
+use super::relay::{self, Relay};
 use crate::policy::headers;
-
-/// A request body on its way to the upstream.
-pub(super) enum RequestBody {
-    /// None.
-    Empty,
-    /// As the client sends it.
-    Relayed(Upload),
-}
-
-impl std::fmt::Debug for RequestBody {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "Empty",
-            Self::Relayed(_) => "Relayed",
-        })
-    }
-}
-
-/// A request body in transit.
-pub(super) struct Upload {
-    incoming: Inbound,
-    /// Closed until the upstream says 100: polling the body would say it to the client (RFC 9110 section 10.1.1).
-    gate: Option<Gate>,
-    /// Who waits for it.
-    driver: Option<Driver>,
-    timer: Timer,
-}
-
-/// How long the body is held back for an upstream that says nothing to an expectation. Some have never heard of it, and
-/// clients send the body after a while all the same (RFC 9110 section 10.1.1).
-const EXPECTATION: Duration = Duration::from_secs(5);
-
-/// Holds a body back until the upstream's `100 Continue`.
-struct Gate {
-    opened: Opener,
-    patience: Pin<Box<Sleep>>,
-}
-
-/// Opens a [`Gate`].
-#[derive(Clone)]
-pub(super) struct Opener(Arc<AtomicBool>);
-
-impl Opener {
-    /// Lets the body through.
-    pub(super) fn open(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it does.
-    pub(super) fn is_open(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Gate {
-    fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
-        // The connection polls the body again after the answer that opens the gate.
-        if !self.opened.is_open() && self.patience.as_mut().poll(cx).is_ready() {
-            self.opened.open();
-        }
-        self.opened.is_open()
-    }
-}
-
-impl Upload {
-    /// A body that tells `timer` how it moves.
-    pub(super) fn new(incoming: Inbound, timer: Timer) -> Self {
-        Self { incoming, gate: None, driver: None, timer }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(gate) = &mut self.gate {
-            if !gate.is_open(cx) {
-                return Poll::Pending;
-            }
-            self.gate = None;
-            self.timer.resumed();
-        }
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        match &mut polled {
-            Poll::Ready(None) => self.timer.sent(),
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
-                rewrite_trailers(frame);
-                self.timer.sent();
-            }
-            Poll::Ready(Some(_)) if self.incoming.is_end_stream() => self.timer.sent(),
-            Poll::Ready(Some(_)) => self.timer.moved(),
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn hold_back(&mut self) -> Opener {
-        let opened = Opener(Arc::new(AtomicBool::new(false)));
-        let patience = Box::pin(tokio::time::sleep(EXPECTATION));
-        self.gate = Some(Gate { opened: opened.clone(), patience });
-        opened
-    }
-}
-
-/// Of trailers only those that may pass.
-fn rewrite_trailers(frame: &mut Frame<Bytes>) {
-    if let Some(fields) = frame.trailers_mut() {
-        *fields = headers::trailers(std::mem::take(fields));
-    }
-}
-
-impl RequestBody {
-    /// Holds it back, if there is one, until the upstream wants it.
-    pub(super) fn hold_back(&mut self) -> Option<Opener> {
-        match self {
-            Self::Empty => None,
-            Self::Relayed(upload) => Some(upload.hold_back()),
-        }
-    }
-
-    /// Wakes `driver`'s task when there is more of it.
-    pub(super) fn driven_by(&mut self, driver: &Driver) {
-        if let Self::Relayed(upload) = self {
-            upload.driver = Some(driver.clone());
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Relayed(upload) = self.get_mut() else {
-            return Poll::Ready(None);
-        };
-        match upload.driver.clone() {
-            Some(driver) => driver.poll(|cx| upload.poll(cx)),
-            None => upload.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Relayed(upload) => upload.incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Relayed(upload) => upload.incoming.size_hint(),
-        }
-    }
-}
 
 /// A piece of this size is written by itself.
 const LARGE_PIECE_BYTES: usize = 32 * 1024;
@@ -186,6 +28,40 @@ pub(super) struct ResponseBody {
 }
 
 impl Download {
+    /// Whether the rest is so much, and both connections such, that it is to be moved from socket to socket.
+    fn is_to_be_moved(&mut self, activity: &Activity) -> bool {
+        let left = self.incoming.size_hint().exact().unwrap_or(0);
+        if !self.movable
+            || left < relay::WORTH_BYTES
+            || self.said.is_some()
+            || self.broken.is_some()
+            || !activity.takes_relay()
+            || !self.lease.link().is_separable()
+        {
+            return false;
+        }
+        match link::said(&mut self.incoming) {
+            Poll::Pending => return true,
+            Poll::Ready(Some(Ok(frame))) => self.said = frame.into_data().ok(),
+            Poll::Ready(Some(Err(error))) => self.broken = Some((error.into(), activity.flushes())),
+            Poll::Ready(None) => {}
+        }
+        false
+    }
+
+    /// The rest as stand-ins, and its bytes for `activity` to send.
+    fn into_stand_ins(self, activity: &Activity) -> Content {
+        let left = self.incoming.size_hint().exact().unwrap_or(0);
+        match self.lease.take_out() {
+            Some((stream, early, home)) => {
+                let relay = Relay::new(Line::new(stream), early, left, home);
+                activity.relay().replace(Box::new(relay));
+                Content::StandIns(left)
+            }
+            None => Content::Whole(None),
+        }
+    }
+
     fn poll(
         &mut self,
         watcher: Option<&Watcher>,
@@ -255,6 +131,8 @@ enum Content {
     Whole(Option<Bytes>),
     /// The upstream's, as it comes.
     Relayed(Box<Download>),
+    /// Stand-ins for the upstream's, of so many bytes more.
+    StandIns(u64),
 }
 
 struct Download {
@@ -264,6 +142,8 @@ struct Download {
     said: Option<Bytes>,
     /// Why the upstream broke off, and the connection's flushes when it did.
     broken: Option<(Cut, u64)>,
+    /// The exchange is such that hyper need not see the rest.
+    movable: bool,
 }
 
 impl ResponseBody {
@@ -276,9 +156,22 @@ impl ResponseBody {
     /// What the upstream sends, after what it has `said` already; its connection goes back to the pool at the end.
     pub(super) fn relayed(incoming: Incoming, lease: Lease, said: Option<Bytes>) -> Self {
         Self {
-            content: Content::Relayed(Box::new(Download { incoming, lease, said, broken: None })),
+            content: Content::Relayed(Box::new(Download {
+                incoming,
+                lease,
+                said,
+                broken: None,
+                movable: false,
+            })),
             watcher: None,
             ended: false,
+        }
+    }
+
+    /// The request is complete: nothing but this body is left of the exchange.
+    pub(super) fn may_be_moved(&mut self) {
+        if let Content::Relayed(download) = &mut self.content {
+            download.movable = true;
         }
     }
 
@@ -298,7 +191,7 @@ impl Drop for ResponseBody {
         // Nothing can be missing of one of ours, of which HEAD wants none.
         let complete = match &self.content {
             Content::Whole(_) => true,
-            Content::Relayed(_) => self.ended || self.is_end_stream(),
+            Content::Relayed(_) | Content::StandIns(_) => self.ended || self.is_end_stream(),
         };
         if let Some(Watcher::Connection(activity)) = &self.watcher
             && complete
@@ -306,6 +199,29 @@ impl Drop for ResponseBody {
             activity.response_ended();
         }
     }
+}
+
+/// Of trailers only those that may pass.
+pub(super) fn rewrite_trailers(frame: &mut Frame<Bytes>) {
+    if let Some(fields) = frame.trailers_mut() {
+        *fields = headers::trailers(mem::take(fields));
+    }
+}
+
+/// Stands in for the next bytes of so many, when those before have left.
+fn poll_stand_in(left: &mut u64, watcher: Option<&Watcher>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    if *left == 0 {
+        return Poll::Ready(None);
+    }
+    let stand_in = relay::stand_in(*left);
+    if let Some(Watcher::Connection(activity)) = watcher {
+        if activity.is_held_up() {
+            return Poll::Pending; // the flush wakes us
+        }
+        activity.hold_up();
+    }
+    *left -= stand_in.len() as u64;
+    Poll::Ready(Some(Ok(Frame::data(stand_in))))
 }
 
 /// Why a response body ended early: its reader sees a cut connection.
@@ -317,9 +233,17 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
+        if let (Content::Relayed(download), Some(Watcher::Connection(activity))) =
+            (&mut this.content, &this.watcher)
+            && download.is_to_be_moved(activity)
+            && let Content::Relayed(download) = mem::replace(&mut this.content, Content::Whole(None))
+        {
+            this.content = download.into_stand_ins(activity);
+        }
         let polled = match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Relayed(download) => download.poll(this.watcher.as_ref(), cx),
+            Content::StandIns(left) => poll_stand_in(left, this.watcher.as_ref()),
         };
         this.ended |= match &polled {
             Poll::Ready(None) => true,
@@ -333,6 +257,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Relayed(download) => download.said.is_none() && download.incoming.is_end_stream(),
+            Content::StandIns(left) => *left == 0,
         }
     }
 
@@ -342,6 +267,7 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Relayed(download) => download.incoming.size_hint(),
+            Content::StandIns(left) => SizeHint::with_exact(*left),
         }
     }
 }

@@ -235,6 +235,7 @@ async fn http1(
     let end = converse(&mut connection, &activity, deadline, &worker.awake).await;
     let upstream = client.tunnel.take();
     let parts = connection.into_parts();
+    drop(activity.relay().take()); // of a body that did not reach its end
     let (line, early) = parts.io.into_inner().into_parts(&parts.read_buf);
     if upstream.is_some() && !is_sent(worker, &line).await {
         return Rest::Nothing;

@@ -12,16 +12,18 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::{debug, warn};
 
-use super::body::{Opener, RequestBody, ResponseBody, Upload};
+use super::body::ResponseBody;
 use super::connect::{ConnectError, Trouble};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
 use super::link::{ExchangeError, Said};
 use super::pool::{Lease, Pool};
+use super::relay;
 use super::respond;
 use super::service::Client;
 use super::timer::Timer;
 use super::tunnel::Side;
+use super::upload::{Opener, RequestBody, Upload};
 use crate::config::Address;
 use crate::policy::headers::{self, Ambiguous, Origin};
 
@@ -243,6 +245,10 @@ async fn relay(
         lease.retire(); // hyper would ask for more in HTTP/1.0 too, which has no chunks
     }
     let (mut parts, incoming) = response.into_parts();
+    let large = incoming.size_hint().exact().is_some_and(|length| length >= relay::WORTH_BYTES);
+    if large && headers::is_last(&parts.headers) {
+        lease.retire(); // hyper knows, but is not asked after a body that it did not see
+    }
     parts.headers = match headers::response(parts.headers, false) {
         Ok(headers) => headers,
         Err(ambiguous) => {
@@ -255,6 +261,8 @@ async fn relay(
     let mut response = Response::from_parts(parts, ResponseBody::relayed(incoming, lease, said));
     if terms.is_incomplete() {
         respond::close_after(&mut response); // the rest of the request is not read as another one
+    } else if large {
+        response.body_mut().may_be_moved();
     }
     response
 }

@@ -7,16 +7,17 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
-use super::body::RequestBody;
 use super::driver::{Driven, Driver};
 use super::stream::Stream;
 use super::timer::Timer;
+use super::upload::RequestBody;
 use crate::policy::letters::Letters;
 
 /// A connection to an upstream.
@@ -38,6 +39,9 @@ const ANSWER_OF_GO: &[u8] = b"Client sent an HTTP request to an HTTPS server.\n"
 
 /// What hyper tells of a request that was handed over.
 pub(super) type Reply = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// A piece of a response body; none at its end.
+type Piece = Option<Result<Frame<Bytes>, hyper::Error>>;
 
 /// The first piece of a response body, which was looked at.
 #[derive(Clone, Debug)]
@@ -69,6 +73,11 @@ impl ExchangeError {
             Self::Tls | Self::TimedOut => false,
         }
     }
+}
+
+/// What of a response body has been read already. Only its connection brings another piece, so nobody is woken for it.
+pub(super) fn said(body: &mut Incoming) -> Poll<Piece> {
+    Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()))
 }
 
 impl Link {
@@ -121,19 +130,12 @@ impl Link {
     }
 
     /// The next piece of a response body; `None` at its end.
-    pub(super) fn poll_body(
-        &mut self,
-        body: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
-        use http_body::Body;
-        // Only `drive` brings another piece, so nobody needs to be woken for it.
-        let mut unheard = Context::from_waker(Waker::noop());
-        if let ready @ Poll::Ready(_) = Pin::new(&mut *body).poll_frame(&mut unheard) {
+    pub(super) fn poll_body(&mut self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Piece> {
+        if let ready @ Poll::Ready(_) = said(body) {
             return ready;
         }
         self.drive(cx);
-        Pin::new(body).poll_frame(&mut unheard)
+        said(body)
     }
 
     /// How its answers are read.
@@ -179,12 +181,24 @@ impl Link {
         }
         let body = response.body_mut();
         let piece = std::future::poll_fn(|cx| self.poll_body(body, cx)).await;
-        let Some(Ok(Ok(said))) = piece.map(|piece| piece.map(http_body::Frame::into_data)) else {
+        let Some(Ok(Ok(said))) = piece.map(|piece| piece.map(Frame::into_data)) else {
             return false;
         };
         let told = said == ANSWER_OF_GO;
         response.extensions_mut().insert(Said(said));
         told
+    }
+
+    /// Whether the rest of a body could be read from its stream without hyper: no piece of it waits, and nothing is known
+    /// against it.
+    pub(super) fn is_separable(&self) -> bool {
+        !self.ended && !self.driver.is_deaf() && !self.heard_unusual()
+    }
+
+    /// The stream, and what hyper has read of it and not used.
+    pub(super) fn into_parts(self: Box<Self>) -> Option<(Stream, Bytes)> {
+        let stream = self.driver.take_stream()?;
+        Some((stream, self.connection.into_parts().read_buf))
     }
 
     /// After a 101: the stream, and what the upstream has already said in the new protocol.
@@ -194,8 +208,7 @@ impl Link {
             if self.ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        let stream = self.driver.take_stream().expect("nobody else takes it, and this takes the link too");
-        (stream, self.connection.into_parts().read_buf)
+        self.into_parts().expect("nobody else takes the stream, and this takes the link too")
     }
 
     /// Lets the connection do what it can. How it ended is told by the reply or the body, not here.

@@ -1,16 +1,20 @@
 //! The connections of one worker to one upstream.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tracing::info;
 
 use super::connect::{ConnectError, Connector, Trouble};
 use super::link::Link;
 use super::now::{self, Instant};
-use super::stream::buffer_bytes;
+use super::stream::{Stream, buffer_bytes};
 use crate::config::Upstream;
 use crate::policy::letters::Letters;
 
@@ -53,6 +57,13 @@ pub(super) struct Lease {
     link: Option<Box<Link>>,
     pool: Rc<Pool>,
     /// It will not go back.
+    last: bool,
+}
+
+/// Where a stream goes back to that was taken out of its connection.
+pub(super) struct Home {
+    pool: Rc<Pool>,
+    letters: Letters,
     last: bool,
 }
 
@@ -186,6 +197,14 @@ impl Lease {
         self.last = true;
     }
 
+    /// The stream, with what was read of it and not used, for a while.
+    pub(super) fn take_out(mut self) -> Option<(Stream, Bytes, Home)> {
+        let link = self.link.take()?;
+        let home = Home { pool: Rc::clone(&self.pool), letters: link.letters(), last: self.last };
+        let (stream, unused) = link.into_parts()?;
+        Some((stream, unused, home))
+    }
+
     /// The connection for good: it will not go back.
     pub(super) fn take(mut self) -> Box<Link> {
         self.link.take().expect("a lease has its link until it is dropped or taken")
@@ -199,6 +218,30 @@ impl Drop for Lease {
             self.pool.letters.set(Letters::Kept);
         } else if !self.last && link.is_settled() {
             self.pool.keep(link);
+        }
+    }
+}
+
+impl Home {
+    /// Nothing more is asked over this connection.
+    pub(super) fn close(&mut self) {
+        self.last = true;
+    }
+
+    /// How many are in use there, more or less.
+    pub(super) fn connections(&self) -> usize {
+        self.pool.in_use()
+    }
+
+    /// Takes the stream back, of which all was read that belonged to the last exchange.
+    pub(super) fn take_back(self, stream: Stream) {
+        if self.last {
+            return;
+        }
+        // hyper waits for nothing when it begins to speak HTTP/1.1.
+        let opened = pin!(Link::open(stream, self.letters, buffer_bytes(self.pool.in_use())));
+        if let Poll::Ready(Ok(link)) = opened.poll(&mut Context::from_waker(Waker::noop())) {
+            self.pool.keep(Box::new(link));
         }
     }
 }

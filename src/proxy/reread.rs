@@ -15,7 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, duplex};
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::ResponseBody;
+use super::upload::RequestBody;
 
 /// Room for a request without fields.
 const REQUEST_BYTES: usize = 64;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::{Activity, Phase};
 use super::line::Line;
+use super::relay;
 use super::stream::Stream;
 use crate::policy::letters::Letters;
 
@@ -28,6 +29,7 @@ impl Watched {
     /// kind; anything else is withheld until it was made anew.
     pub(super) fn new(stream: Stream, early: Bytes, activity: Rc<Activity>, letters: Letters) -> Self {
         activity.set_withheld(false);
+        activity.set_plain(stream.plain_tcp().is_some());
         if letters == Letters::Usual {
             activity.remember_head(&early);
         }
@@ -50,6 +52,24 @@ impl Watched {
         self.activity.forget_head();
         let rest = if unused.is_empty() { self.early } else { [unused, &self.early[..]].concat().into() };
         (self.line, rest)
+    }
+
+    /// Sends what hyper writes, or what it is a stand-in for.
+    fn poll_send(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut slot = self.activity.relay();
+        let Some(relay) = slot.as_mut() else { return self.line.poll_write(bufs) };
+        let before = bufs.iter().position(|buf| relay::is_stand_in(buf)).unwrap_or(bufs.len());
+        if before > 0 {
+            return self.line.poll_write(&bufs[..before]);
+        }
+        relay.belongs_to(cx.waker());
+        let polled = relay.poll_move(&self.line, bufs.first().map_or(0, |stand_in| stand_in.len()));
+        if relay.is_complete()
+            && let Some(relay) = slot.take()
+        {
+            relay.end();
+        }
+        polled
     }
 
     /// Takes back what was just read if hyper must not have it.
@@ -110,7 +130,7 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.line.belongs_to(cx.waker());
-        let polled = self.line.poll_write(bufs);
+        let polled = self.poll_send(cx, bufs);
         let written = if let Poll::Ready(Ok(written)) = polled { written } else { 0 };
         self.activity.wrote_some(written);
         if written < bufs.iter().map(|buf| buf.len()).sum() {

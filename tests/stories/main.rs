@@ -17,6 +17,7 @@ mod forwarding;
 mod forwards;
 mod https;
 mod kills;
+mod large;
 mod limits;
 mod looking;
 mod loopback;

@@ -1,0 +1,134 @@
+//! A large response body goes from socket to socket, and neither hyper nor the allocator has a byte of it.
+//!
+//! hyper keeps the framing: the head has said how long the body is, and hyper is given stand-ins of that length to write.
+//! Where one comes to be written, as much of what the upstream sends is moved in its place. The upstream's connection is
+//! taken out of hyper meanwhile, which needs to know nothing of a body but its length, and goes back to its pool after it.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::task::{Poll, Waker, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::ReadBuf;
+
+use super::line::Line;
+use super::pool::Home;
+use super::splice;
+
+/// A body of which less is to come is not worth it: hyper's state for the upstream's connection is made anew after it.
+pub(super) const WORTH_BYTES: u64 = 256 * 1024;
+
+/// hyper writes so much before it asks for more. Memory that nobody touches costs nothing.
+const STAND_IN_BYTES: usize = 1024 * 1024;
+
+/// Most that is moved at once for one of so many connections: what the client does not take of it is kept in memory.
+fn piece_bytes(connections: usize) -> usize {
+    match connections {
+        0..=16 => 128 * 1024,
+        _ => 32 * 1024,
+    }
+}
+
+/// Most that is read at once where nothing can be moved.
+const COPY_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static STAND_IN: Bytes = vec![0; STAND_IN_BYTES].into();
+}
+
+/// What hyper is to write for the next bytes of a body, of which so many are left.
+pub(super) fn stand_in(left: u64) -> Bytes {
+    let length = usize::try_from(left).map_or(STAND_IN_BYTES, |left| left.min(STAND_IN_BYTES));
+    STAND_IN.with(|whole| whole.slice(..length))
+}
+
+/// Whether what hyper writes stands for something else.
+pub(super) fn is_stand_in(written: &[u8]) -> bool {
+    STAND_IN.with(|whole| whole.as_ptr_range().contains(&written.as_ptr()))
+}
+
+/// The rest of a body on its way.
+pub(super) struct Relay {
+    from: Line,
+    /// What was read of it and has not been taken.
+    rest: Bytes,
+    /// What is to be read besides.
+    left: u64,
+    /// Most that is moved at once.
+    piece: usize,
+    home: Home,
+}
+
+impl Relay {
+    /// For a body of which `left` bytes are to come, the first of them in `early`.
+    pub(super) fn new(from: Line, mut early: Bytes, left: u64, mut home: Home) -> Self {
+        if let Ok(length) = usize::try_from(left)
+            && early.len() > length
+        {
+            early.truncate(length);
+            home.close(); // it said more than it should
+        }
+        let left = left - early.len() as u64;
+        Self { from, rest: early, left, piece: piece_bytes(home.connections()), home }
+    }
+
+    /// Moves at most `most` of what has come, and says how much of it `to` took.
+    pub(super) fn poll_move(&mut self, to: &Line, most: usize) -> Poll<io::Result<usize>> {
+        loop {
+            if self.rest.has_remaining() {
+                let piece = &self.rest[..most.min(self.rest.len())];
+                let written = ready!(to.poll_write(&[IoSlice::new(piece)]))?;
+                self.rest.advance(written);
+                return Poll::Ready(Ok(written));
+            }
+            self.rest = Bytes::new(); // an empty one would keep its memory
+            let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(most).min(self.piece);
+            let (read, rest) = ready!(self.poll_carry(to, room))?;
+            if read == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.left -= read as u64;
+            self.rest = rest;
+            let moved = read - self.rest.len();
+            if moved > 0 {
+                return Poll::Ready(Ok(moved));
+            }
+        }
+    }
+
+    /// The task to wake when more can be moved.
+    pub(super) fn belongs_to(&self, task: &Waker) {
+        self.from.belongs_to(task);
+    }
+
+    /// Whether all of it is on its way.
+    pub(super) fn is_complete(&self) -> bool {
+        self.left == 0 && self.rest.is_empty()
+    }
+
+    /// Gives the upstream's connection back.
+    pub(super) fn end(self) {
+        if let Some(stream) = self.from.into_stream() {
+            self.home.take_back(stream);
+        }
+    }
+
+    /// Moves what has come, or reads it where nothing can be moved.
+    fn poll_carry(&self, to: &Line, room: usize) -> Poll<io::Result<(usize, Bytes)>> {
+        if let Some(polled) = splice::poll(&self.from, to, room) {
+            return polled;
+        }
+        let mut bytes = vec![0; room.min(COPY_BYTES)];
+        let mut read = ReadBuf::new(&mut bytes);
+        ready!(self.from.poll_read(&mut read))?;
+        let length = read.filled().len();
+        bytes.truncate(length);
+        Poll::Ready(Ok((length, bytes.into())))
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("left", &self.left).finish_non_exhaustive()
+    }
+}

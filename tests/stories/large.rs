@@ -1,0 +1,306 @@
+//! Large bodies go from socket to socket: what holds for small ones holds for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::client::Connection;
+use crate::support::doorman::{Doorman, Settings};
+use crate::support::recorder::Recorder;
+use crate::support::{pattern, until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Far more than is read at once, and no multiple of it.
+const LARGE: usize = 5_000_003;
+
+/// More than sockets on loopback take while nobody reads.
+const HUGE: usize = 32 << 20;
+
+/// Looks in a row that find nothing new.
+const STILL: usize = 5;
+
+/// A panel in the story's hands, and a client of the door before it.
+struct Scene {
+    panel: Recorder,
+    /// Runs as long.
+    _door: Doorman,
+    client: Connection<TcpStream>,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        Self::with(|settings| settings).await
+    }
+
+    async fn with(change: impl Fn(Settings) -> Settings) -> Self {
+        let panel = Recorder::listen().await;
+        let door = Doorman::start(&change(Settings::panel(format!("http://{}", panel.address)))).await;
+        let client = Connection::open(door.http().await).await;
+        Self { panel, _door: door, client }
+    }
+
+    /// Takes a request head from what the panel hears.
+    async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = self.panel.take(1, SOON).await;
+            assert!(!byte.is_empty(), "no head came: {:?}", String::from_utf8_lossy(&head));
+            head.extend(byte);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Sends an answer's head, and says what its length is.
+    async fn answer(&mut self, length: usize, fields: &str) {
+        assert!(
+            self.panel
+                .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{fields}\r\n").as_bytes())
+                .await
+        );
+    }
+
+    async fn get(&mut self, target: &str) {
+        self.client.send(get(target)).await;
+    }
+
+    /// Sends some of an answer's body, and has the client read it meanwhile.
+    async fn body_arrives(&mut self, body: &[u8]) {
+        let (sent, got) = tokio::join!(self.panel.send(body), self.client.bytes(body.len()));
+        assert!(sent, "the panel was cut off");
+        assert!(got == body, "other bytes came than were sent");
+    }
+
+    /// Has the client send some of a request's body, and the panel read it meanwhile.
+    async fn body_goes_up(&mut self, body: &[u8]) {
+        let (got, ()) = tokio::join!(self.panel.take(body.len(), SOON), self.client.send(body));
+        assert!(got == body, "other bytes came than were sent");
+    }
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+fn post(length: usize) -> String {
+    format!("POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn answers_follow_each_other_on_the_same_connections() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.client.send([get("/1"), get("/2"), get("/3")].concat()).await;
+
+    for number in 1..=2 {
+        assert!(scene.head().await.starts_with(&format!("GET /{number} ")));
+        scene.answer(LARGE, "").await;
+        assert_eq!(scene.client.head().await.unwrap().field("content-length"), Some("5000003"));
+        scene.body_arrives(&body).await;
+    }
+    assert!(scene.head().await.starts_with("GET /3 "));
+    scene.answer(5, "").await;
+    scene.panel.send(b"small").await;
+    assert_eq!(scene.client.answer().await.text(), "small");
+    assert_eq!(scene.panel.opened, 1, "the panel's connection was not used again");
+}
+
+#[tokio::test]
+async fn requests_follow_each_other_on_the_same_connections() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    for _ in 0..2 {
+        scene.client.send(post(LARGE)).await;
+        assert!(scene.head().await.contains("Content-Length: 5000003\r\n"));
+        scene.body_goes_up(&body).await;
+        scene.answer(2, "").await;
+        scene.panel.send(b"ok").await;
+        assert_eq!(scene.client.answer().await.text(), "ok");
+    }
+
+    // The next request comes with the end of the body.
+    scene.client.send(post(LARGE)).await;
+    scene.head().await;
+    scene.body_goes_up(&body[..LARGE - 7]).await;
+    scene.client.send([&body[LARGE - 7..], get("/next").as_bytes()].concat()).await;
+    assert_eq!(scene.panel.take(7, SOON).await, body[LARGE - 7..]);
+    scene.answer(0, "").await;
+    assert_eq!(scene.client.answer().await.status(), 200);
+    assert!(scene.head().await.starts_with("GET /next "));
+    assert_eq!(scene.panel.opened, 1, "the panel's connection was not used again");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_seen_to_break_off() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(LARGE, "").await;
+    scene.client.head().await;
+    scene.body_arrives(&body[..LARGE - 1]).await;
+    scene.panel.end().await;
+
+    assert_eq!(scene.client.rest().await, b"", "the last byte was made up");
+}
+
+#[tokio::test]
+async fn what_a_panel_says_after_its_answer_is_nobodys() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(LARGE, "").await;
+    scene.client.head().await;
+    let (rest, extra) = (&body[1..], b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged");
+    scene.body_arrives(&body[..1]).await;
+    let sent = [rest, extra].concat();
+    let (_, got) = tokio::join!(scene.panel.send(&sent), scene.client.bytes(rest.len()));
+    assert!(got == rest, "other bytes came than were sent");
+
+    scene.get("/next").await;
+    assert!(scene.head().await.starts_with("GET /next "));
+    scene.answer(5, "").await;
+    scene.panel.send(b"right").await;
+    assert_eq!(scene.client.answer().await.text(), "right");
+    assert_eq!(scene.panel.opened, 2);
+}
+
+#[tokio::test]
+async fn a_panel_that_closes_after_its_answer_is_not_asked_over_that_connection() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(LARGE, "Connection: close\r\n").await;
+    scene.client.head().await;
+    scene.body_arrives(&body).await;
+
+    // It has not closed yet: a POST that was sent there would be lost.
+    scene.client.send("POST /next HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(scene.head().await.starts_with("POST /next "));
+    assert_eq!(scene.panel.opened, 2);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_download_cancels_it() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(2 * LARGE, "").await;
+    scene.client.head().await;
+    scene.body_arrives(&body).await;
+
+    drop(scene.client);
+
+    assert!(scene.panel.is_ended(SOON).await, "the panel still sends for nobody");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_an_upload_cancels_it() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.client.send(post(2 * LARGE)).await;
+    scene.head().await;
+    scene.body_goes_up(&body).await;
+
+    drop(scene.client);
+
+    assert!(scene.panel.is_ended(SOON).await, "the panel still waits for the rest");
+    assert!(scene.panel.take(1, Duration::ZERO).await.is_empty(), "the rest was made up");
+}
+
+#[tokio::test]
+async fn a_panel_that_stops_in_its_answer_is_given_up_in_time() {
+    let mut scene = Scene::with(|settings| settings.set("http", "body_timeout", "1s")).await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(2 * LARGE, "").await;
+    scene.client.head().await;
+    scene.body_arrives(&body).await;
+
+    assert_eq!(scene.client.rest().await, b"");
+    assert!(scene.panel.is_ended(SOON).await);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_in_its_upload_is_told_so_in_time() {
+    let mut scene = Scene::with(|settings| settings.set("http", "body_timeout", "1s")).await;
+    let body = pattern(LARGE);
+    scene.client.send(post(2 * LARGE)).await;
+    scene.head().await;
+    scene.body_goes_up(&body).await;
+
+    let answer = scene.client.answer().await;
+    assert_eq!((answer.status(), answer.field("connection")), (408, Some("close")));
+}
+
+#[tokio::test]
+async fn an_early_answer_to_an_upload_leaves_nothing_that_passes_for_a_request() {
+    let mut scene = Scene::open().await;
+    let mut body = pattern(LARGE);
+    body.extend(get("/forged").repeat(1000).bytes());
+    scene.client.send(post(body.len())).await;
+    scene.head().await;
+    scene.body_goes_up(&body[..LARGE]).await;
+    scene.answer(5, "").await;
+    scene.panel.send(b"enough").await;
+
+    let answer = scene.client.head().await.unwrap();
+    assert_eq!((answer.status(), answer.field("connection")), (200, Some("close")));
+    assert_eq!(scene.client.bytes(5).await, b"enoug");
+    scene.client.send(&body[LARGE..]).await;
+    assert_eq!(scene.client.rest().await, b"");
+    assert!(scene.panel.is_ended(SOON).await);
+    scene.panel.catch_up();
+    assert_eq!((scene.panel.opened, String::from_utf8_lossy(&scene.panel.received)), (1, "".into()));
+}
+
+/// The panel reads nothing more, so that some of what hyper takes for read is still in the client's socket.
+#[tokio::test]
+async fn an_early_answer_of_a_panel_that_reads_nothing_is_the_last_of_its_connection() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let door = Doorman::start(&Settings::panel(format!("http://{}", listener.local_addr().unwrap()))).await;
+    let (mut hears, mut says) = Connection::open(door.http().await).await.stream.into_split();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let sending = tokio::spawn(async move {
+        says.write_all(post(HUGE).as_bytes()).await.unwrap();
+        let forged = get("/forged").repeat(HUGE / get("/forged").len() + 1);
+        for piece in forged.as_bytes()[..HUGE].chunks(4096) {
+            if says.write_all(piece).await.is_err() {
+                return;
+            }
+            count.fetch_add(piece.len(), Ordering::Relaxed);
+        }
+    });
+    let mut panel = Connection::over(listener.accept().await.unwrap().0);
+    assert!(panel.head().await.unwrap().start.starts_with("POST /up "));
+    let (mut before, mut looks) = (0, 0);
+    until("the sockets are full and nothing moves", SOON, async || {
+        let now = sent.load(Ordering::Relaxed);
+        looks = if now == before { looks + 1 } else { 0 };
+        before = now;
+        (now > 0 && looks == STILL).then_some(())
+    })
+    .await;
+    assert!(before < HUGE, "that was less than the sockets hold");
+
+    panel.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+
+    let mut answer = Vec::new();
+    let _ = hears.read_to_end(&mut answer).await; // a reset after it is an end, too
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    sending.await.unwrap();
+    assert_eq!(door.metric("doorman_responses_total{class=\"2xx\"}").await, 1);
+}
