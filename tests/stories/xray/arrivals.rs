@@ -8,7 +8,7 @@ use super::visitor::Visitor;
 use super::{NOTICED, Site, begin};
 use crate::support::xray::{Inbound, Xray};
 
-/// Without any care about a dozen of those that arrive during as many changes is reset.
+/// Of as many, where nobody was sent elsewhere before, at least one who arrived was reset in each of four runs.
 const CHANGES: usize = 12;
 
 #[tokio::test]
