@@ -43,7 +43,7 @@ impl Download {
         match link::said(&mut self.incoming) {
             Poll::Pending => return true,
             Poll::Ready(Some(Ok(frame))) => self.said = frame.into_data().ok(),
-            Poll::Ready(Some(Err(error))) => self.broken = Some((error.into(), activity.flushes())),
+            Poll::Ready(Some(Err(error))) => self.break_off(error, activity),
             Poll::Ready(None) => {}
         }
         false
@@ -91,8 +91,7 @@ impl Download {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 (Some(Err(error)), Some(Watcher::Connection(activity))) => {
-                    self.broken = Some((error.into(), activity.flushes()));
-                    cx.waker().wake_by_ref();
+                    self.break_off(error, activity);
                     return Poll::Pending;
                 }
                 (Some(Err(error)), Some(Watcher::Stream(_)) | None) => {
@@ -109,6 +108,12 @@ impl Download {
             Some((error, _)) => Poll::Ready(Some(Err(error))),
             None => Poll::Pending, // the flush wakes us
         }
+    }
+
+    /// The upstream broke off: that is told when everything that came has left.
+    fn break_off(&mut self, error: hyper::Error, activity: &Activity) {
+        self.broken = Some((error.into(), activity.flushes()));
+        activity.wake();
     }
 
     /// Whether a piece is to leave before the next one is read. hyper would put several together.

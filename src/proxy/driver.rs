@@ -92,6 +92,11 @@ impl Driver {
         self.0.line.is_quiet()
     }
 
+    /// Whether it is a socket of TCP with nothing between.
+    pub(super) fn is_plain_tcp(&self) -> bool {
+        self.0.line.is_plain_tcp()
+    }
+
     /// What is heard of the answer.
     pub(super) fn ear(&self) -> RefMut<'_, Ear> {
         self.0.ear.borrow_mut()

@@ -189,10 +189,9 @@ impl Link {
         told
     }
 
-    /// Whether the rest of a body could be read from its stream without hyper: no piece of it waits, and nothing is known
-    /// against it.
+    /// Whether the rest of a body could be moved out of its socket without hyper, and the connection used again after it.
     pub(super) fn is_separable(&self) -> bool {
-        !self.ended && !self.driver.is_deaf() && !self.heard_unusual()
+        !self.ended && !self.driver.is_deaf() && self.driver.is_plain_tcp() && !self.heard_unusual()
     }
 
     /// The stream, and what hyper has read of it and not used.
