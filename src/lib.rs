@@ -54,6 +54,9 @@ pub enum RunError {
     /// A runtime or thread could not be made.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
+    /// Without its signals a daemon cannot be ended cleanly.
+    #[error("signals could not be caught")]
+    Signals(#[source] io::Error),
     /// A worker died; a fresh process serves better than one that is partly dead.
     #[error(transparent)]
     WorkerDied(#[from] WorkerDied),

@@ -1,6 +1,8 @@
 //! `doorman run`: the daemon.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -31,10 +33,7 @@ pub(super) fn run(args: &Run) -> Result<(), Failure> {
     }
     let shutdown = CancellationToken::new();
     let signals = Signals { file, flags, shutdown: shutdown.clone() };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || signals.watch())
-        .map_err(|source| failed(&RunError::Thread(source)))?;
+    signals.watch().map_err(|source| failed(&RunError::Signals(source)))?;
     crate::run(loaded.config, Issuer::Acme, &shutdown).map_err(|error| failed(&error))
 }
 
@@ -44,7 +43,7 @@ pub(super) fn failed(error: &RunError) -> Failure {
         RunError::Start(StartError::Trust(_)) => {
             (Exit::Config, "Correct the file or the path that is named.")
         }
-        RunError::Start(StartError::Thread(_)) | RunError::Thread(_) => {
+        RunError::Start(StartError::Thread(_)) | RunError::Thread(_) | RunError::Signals(_) => {
             (Exit::Unavailable, "Look at the machine's limits for threads and descriptors.")
         }
         RunError::WorkerDied(_) => (Exit::Software, "Start it again; the log above says what happened."),
@@ -60,32 +59,54 @@ struct Signals {
     shutdown: CancellationToken,
 }
 
+/// The signals that doorman takes.
+struct Caught {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    upgrade: Signal,
+}
+
+impl Caught {
+    /// Within a runtime.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
 impl Signals {
-    /// Runs until the daemon was told to end. Without its signals a daemon cannot be ended cleanly, so it ends at once.
-    fn watch(self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Err(error) = runtime.and_then(|runtime| runtime.block_on(self.listen())) {
-            error!(%error, "signals cannot be received");
-        }
-        self.shutdown.cancel();
+    /// Catches them from now on, before anything listens, so that none ends the process by itself; a thread follows them
+    /// until the daemon was told to end.
+    fn watch(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let within = runtime.enter();
+        let caught = Caught::new()?;
+        drop(within);
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            runtime.block_on(self.follow(caught));
+            self.shutdown.cancel();
+        })?;
+        Ok(())
     }
 
-    async fn listen(&self) -> std::io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut upgrade = signal(SignalKind::user_defined2())?;
+    async fn follow(&self, mut caught: Caught) {
         loop {
             tokio::select! {
-                () = self.shutdown.cancelled() => return Ok(()),
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => self.look_at_configuration(),
-                _ = upgrade.recv() => warn!("SIGUSR2: this version cannot hand over its sockets; nothing was done"),
+                () = self.shutdown.cancelled() => return,
+                _ = caught.terminate.recv() => break,
+                _ = caught.interrupt.recv() => break,
+                _ = caught.hangup.recv() => self.look_at_configuration(),
+                _ = caught.upgrade.recv() => {
+                    warn!("SIGUSR2: this version cannot hand over its sockets; nothing was done");
+                }
             }
         }
         info!("asked to end");
-        Ok(())
     }
 
     /// Says whether the configuration on disk could be run. It takes effect at the next start.
