@@ -1,9 +1,11 @@
 //! What does not end soon: large bodies, events.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -47,7 +49,7 @@ async fn small_answers_wait_for_a_reader_that_comes_late() {
     })
     .await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut client = Connection::over(socket.connect(door.http().await).await.unwrap());
 
@@ -55,6 +57,77 @@ async fn small_answers_wait_for_a_reader_that_comes_late() {
         client.send(format!("GET /{number:07} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
     }
     client.send("GET /tunnel HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    nothing_moves(&asked).await;
+    assert!(asked.load(Ordering::Relaxed) < PIPELINED, "that was less than the sockets hold");
+
+    for number in 0..PIPELINED {
+        assert_eq!(client.answer().await.text(), body(&format!("/{number:07}")), "answer {number}");
+    }
+    assert_eq!(client.head().await.unwrap().status(), 101);
+    assert_eq!(client.rest().await, b"the first frame");
+}
+
+/// The end of what goes through HTTP is the end of what the door sends by itself: what the socket does not take of the
+/// handshake must not be left behind. So it meets a socket that is full, or about to be.
+#[tokio::test]
+async fn a_handshake_waits_for_a_reader_that_comes_late() {
+    /// Longer than an answer, so that it does not fit where one more answer did not.
+    const PAD: usize = 12_000;
+    const ANSWER: usize = 4000;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&asked);
+    let panel = Upstream::with(move |mut client| {
+        let heard = Arc::clone(&heard);
+        async move {
+            while let Some(request) = client.head().await {
+                heard.fetch_add(1, Ordering::Relaxed);
+                if request.field("upgrade").is_some() {
+                    let pad = "p".repeat(PAD);
+                    let switches =
+                        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket";
+                    client.send(format!("{switches}\r\nX-Pad: {pad}\r\n\r\nthe first frame")).await;
+                    return;
+                }
+                client.send(plain(200, &"x".repeat(ANSWER))).await;
+            }
+        }
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let address = door.http().await;
+
+    let mut measure = late_reader(address, PIPELINED).await;
+    nothing_moves(&asked).await;
+    let fit = asked.load(Ordering::Relaxed);
+    assert!(fit < PIPELINED, "that was less than the sockets hold");
+    measure.answer().await;
+    drop(measure);
+
+    for number in fit - 3..=fit {
+        asked.store(0, Ordering::Relaxed);
+        let mut client = late_reader(address, number).await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        nothing_moves(&asked).await;
+        for _ in 0..number {
+            assert_eq!(client.answer().await.body.len(), ANSWER);
+        }
+        let switched = client.head().await.expect("the handshake comes whole");
+        assert_eq!((switched.status(), switched.field("x-pad").map(str::len)), (101, Some(PAD)));
+        assert_eq!(client.rest().await, b"the first frame", "after {number} of {fit} answers");
+    }
+}
+
+/// A client with a small window that has asked so many times, and reads nothing yet.
+async fn late_reader(address: SocketAddr, times: usize) -> Connection<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = Connection::over(socket.connect(address).await.unwrap());
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(times)).await;
+    client
+}
+
+/// Waits until the sockets are full, or nothing is left to ask.
+async fn nothing_moves(asked: &AtomicUsize) {
     let (mut before, mut looks) = (0, 0);
     until("the sockets are full and nothing moves", SOON, async || {
         let now = asked.load(Ordering::Relaxed);
@@ -63,13 +136,6 @@ async fn small_answers_wait_for_a_reader_that_comes_late() {
         (now > 0 && looks == STILL).then_some(())
     })
     .await;
-    assert!(asked.load(Ordering::Relaxed) < PIPELINED, "that was less than the sockets hold");
-
-    for number in 0..PIPELINED {
-        assert_eq!(client.answer().await.text(), body(&format!("/{number:07}")), "answer {number}");
-    }
-    assert_eq!(client.head().await.unwrap().status(), 101);
-    assert_eq!(client.rest().await, b"the first frame");
 }
 
 #[tokio::test]
