@@ -281,7 +281,8 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         | &header::TE
         | &header::TRANSFER_ENCODING
         | &header::UPGRADE => true,
-        other => matches!(other.as_str(), "keep-alive" | "proxy-connection"),
+        // `Close` is no field but for what `Connection: close` would nominate (RFC 9110 section 18.4).
+        other => matches!(other.as_str(), "keep-alive" | "proxy-connection" | "close"),
     }
 }
 

@@ -4,7 +4,8 @@ use doorman::policy::headers::{self, Origin};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Never crosses the door, in either direction.
-pub(crate) const HOP_BY_HOP: [&str; 7] = [
+pub(crate) const HOP_BY_HOP: [&str; 8] = [
+    "close",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",

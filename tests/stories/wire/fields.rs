@@ -48,6 +48,7 @@ fn requests() -> Vec<Row> {
             "POST / HTTP/1.1\r\nHost: h\r\nConnection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: h\r\n{door}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ),
+        becomes("a field that the word close would name", "Close: 1\r\nX-A: 1\r\n", "X-A: 1\r\n{door}"),
         becomes(
             "fields of this hop stay behind without being named",
             "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: x\r\nUpgrade: h2c\r\nTE: gzip\r\nX-A: 1\r\n",
