@@ -23,6 +23,7 @@ mod looking;
 mod loopback;
 mod peers;
 mod ports;
+mod restarts;
 mod settings;
 mod store;
 mod streams;

@@ -1,9 +1,9 @@
 //! Answers that are none, that could be read in two ways, or that break off.
 
-use super::transcript::{GET, GOT, Row, Step, answers, hears, page, reaches, row, sends};
+use super::transcript::{GET, GOT, OK, Row, Step, answers, hears, page, reaches, row, sends};
 
 pub fn rows() -> Vec<Row> {
-    [unreadable(), ambiguous(), truncated()].into_iter().flatten().collect()
+    [unreadable(), silent(), ambiguous(), truncated()].into_iter().flatten().collect()
 }
 
 /// The panel's answer is none; its connection is given up, the visitor's goes on.
@@ -40,8 +40,61 @@ fn unreadable() -> Vec<Row> {
             "a head that is too large",
             format!("HTTP/1.1 200 OK\r\nX-A: {}\r\nContent-Length: 2\r\n\r\nok", "x".repeat(300_000)),
         ),
+    ]
+}
+
+/// Ends before there is an answer. A kept connection may have died unnoticed, so what can be repeated is asked once more
+/// over a new one, and then no more.
+fn silent() -> Vec<Row> {
+    const PUT: &str = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbegun";
+    let kept = || [sends(GET), reaches(GOT), answers(OK), hears(OK)];
+    let failed = |fields| hears(page("502 Bad Gateway", fields));
+    vec![
         row(
-            "an end without a word",
+            "an end without a word, to a GET over a kept connection",
+            kept()
+                .into_iter()
+                .chain([
+                    sends(GET),
+                    reaches(GOT),
+                    Step::PanelEnds,
+                    reaches(GOT),
+                    answers(OK),
+                    hears(OK),
+                    Step::Stays,
+                ])
+                .collect::<Vec<_>>(),
+        ),
+        row(
+            "two of them",
+            kept()
+                .into_iter()
+                .chain([
+                    sends(GET),
+                    reaches(GOT),
+                    Step::PanelEnds,
+                    reaches(GOT),
+                    Step::PanelEnds,
+                    failed(""),
+                    Step::Stays,
+                ])
+                .collect::<Vec<_>>(),
+        ),
+        row(
+            "one to a PUT whose body has begun",
+            kept()
+                .into_iter()
+                .chain([
+                    sends(PUT),
+                    reaches("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n{door}\r\nbegun"),
+                    Step::PanelEnds,
+                    failed("Connection: close\r\n"),
+                    Step::Closed,
+                ])
+                .collect::<Vec<_>>(),
+        ),
+        row(
+            "one to a POST",
             [
                 sends("POST / HTTP/1.1\r\nHost: h\r\n\r\n"),
                 reaches("POST / HTTP/1.1\r\nHost: h\r\n{door}\r\n"),

@@ -1,0 +1,116 @@
+//! A panel that restarts: what can be repeated waits for it, and nothing else does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use tokio::task::JoinSet;
+
+use crate::support::client::{Connection, Message};
+use crate::support::doorman::{Doorman, Settings};
+use crate::support::recorder::Recorder;
+use crate::support::upstream::Upstream;
+use crate::support::{free_port, until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Requests of one worker that wait for a panel at once (`MAX_WAITING`).
+const MAX_WAITING: usize = 256;
+const TOO_MANY: usize = 40;
+
+/// A door whose panel has answered once and is gone now, and where it was.
+async fn without_its_panel(grace: &str) -> (Doorman, SocketAddr, Instant) {
+    let address = ([127, 0, 0, 1], free_port()).into();
+    let panel = Upstream::panel_at(address).await;
+    let settings =
+        Settings::panel(panel.url()).set("http", "workers", 1).set("panel", "restart_grace", grace);
+    let door = Doorman::start(&settings).await;
+    let asked = Instant::now();
+    assert_eq!(Connection::open(door.http().await).await.get("/").await.status(), 200);
+    drop(panel);
+    (door, address, asked)
+}
+
+async fn ask(mut client: Connection<tokio::net::TcpStream>, method: &str) -> Message {
+    client.send(format!("{method} /{method} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")).await;
+    client.answer().await
+}
+
+#[tokio::test]
+async fn what_can_be_repeated_waits_for_a_panel_that_restarts_and_a_post_does_not() {
+    let (door, address, _) = without_its_panel("60s").await;
+    let http = door.http().await;
+    let mut waiting = JoinSet::new();
+    for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
+        let mut client = Connection::open(http).await;
+        client.send(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+        waiting.spawn(async move { client.head().await.unwrap().status() });
+    }
+    // It refuses: whoever does not wait is told so.
+    for method in ["POST", "PATCH", "BREW"] {
+        let answer = tokio::time::timeout(SOON, ask(Connection::open(http).await, method)).await;
+        assert_eq!(answer.expect("it does not wait").status(), 502, "{method}");
+    }
+
+    let panel = Upstream::panel_at(address).await;
+
+    let answers = tokio::time::timeout(SOON, waiting.join_all()).await.expect("they are answered");
+    assert_eq!(answers, [200; 5]);
+    assert_eq!(panel.seen().len(), 5, "each came once, and nothing that was refused");
+}
+
+#[tokio::test]
+async fn after_restart_grace_nobody_waits_any_more() {
+    const GRACE: Duration = Duration::from_millis(1500);
+    let (door, _, asked) = without_its_panel("1500ms").await;
+    let mut client = Connection::open(door.http().await).await;
+
+    let answer = tokio::time::timeout(SOON, client.get("/")).await.expect("it does not wait for ever");
+    assert_eq!(answer.status(), 502);
+    assert!(asked.elapsed() >= GRACE, "it waited only {:?}", asked.elapsed());
+
+    let later = Instant::now();
+    assert_eq!(client.get("/").await.status(), 502);
+    assert!(later.elapsed() < GRACE, "it waited again, {:?}", later.elapsed());
+}
+
+#[tokio::test]
+async fn only_so_many_wait_for_a_panel_and_the_others_hear_so_at_once() {
+    let (door, address, _) = without_its_panel("60s").await;
+    let http = door.http().await;
+    let mut all = JoinSet::new();
+    for _ in 0..MAX_WAITING + TOO_MANY {
+        let mut client = Connection::open(http).await;
+        all.spawn(async move { client.get("/").await.status() });
+    }
+    for number in 0..TOO_MANY {
+        let refused = tokio::time::timeout(SOON, all.join_next()).await;
+        let refused = refused.unwrap_or_else(|_| panic!("only {number} are refused"));
+        assert_eq!(refused.unwrap().unwrap(), 502);
+    }
+
+    let _panel = Upstream::panel_at(address).await;
+
+    let answers = tokio::time::timeout(SOON, all.join_all()).await.expect("the others are answered");
+    assert_eq!(answers, [200; MAX_WAITING]);
+}
+
+#[tokio::test]
+async fn no_connection_to_the_panel_is_opened_in_advance() {
+    let mut panel = Recorder::listen().await;
+    let door = Doorman::start(&Settings::panel(format!("http://{}", panel.address))).await;
+    let mut visitors = Vec::new();
+    for _ in 0..8 {
+        visitors.push(Connection::open(door.http().await).await);
+    }
+    until("they are there", SOON, async || (door.metric("doorman_connections").await == 8).then_some(()))
+        .await;
+    panel.catch_up();
+    assert_eq!(panel.opened, 0);
+
+    visitors[0].send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(!panel.take(1, SOON).await.is_empty());
+    panel.catch_up();
+    assert_eq!(panel.opened, 1, "one for one request");
+}
