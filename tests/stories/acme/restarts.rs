@@ -166,8 +166,10 @@ async fn in_flight(held: Resource) -> Faulty {
 
 #[tokio::test]
 async fn a_forced_renewal_makes_a_new_order_where_the_one_of_before_was_given_up() {
-    let elsewhere = free_port();
-    let unreachable = |terms| Terms { sleep: 3, http_port: elsewhere, ..terms };
+    // It takes connections and says nothing, so that the CA gives up after some seconds and not before it is cut off.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = silent.local_addr().unwrap().port();
+    let unreachable = |terms| Terms { http_port: elsewhere, ..terms };
     let faulty = Faulty::of(unreachable, |settings| settings, |_| {}).await;
     until("the CA is told", ORDER, async || (faulty.proxy.asked(Resource::Challenge) == 1).then_some(()))
         .await;
@@ -175,10 +177,7 @@ async fn a_forced_renewal_makes_a_new_order_where_the_one_of_before_was_given_up
     faulty.failed().await;
     until("it has looked", ORDER, async || (faulty.pebble.count("set INVALID") > 0).then_some(())).await;
     faulty.proxy.heal();
-    let way = tokio::spawn(leads_to(
-        TcpListener::bind(address(elsewhere)).await.unwrap(),
-        faulty.door.http().await,
-    ));
+    let way = tokio::spawn(leads_to(silent, faulty.door.http().await));
 
     let renewed = faulty.door.command(&["renew", "--force"]).await;
 
