@@ -58,6 +58,7 @@ impl Download {
                 activity.relay().replace(Box::new(relay));
                 Content::StandIns(left)
             }
+            // A lease has its stream; without one the body must break off, and never be made up.
             None => Content::Whole(None),
         }
     }

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::support::client::{Connection, Message};
 use crate::support::doorman::{Doorman, Settings};
