@@ -38,7 +38,7 @@ impl Scene {
 
     async fn with(change: impl Fn(Settings) -> Settings) -> Self {
         let panel = Recorder::listen().await;
-        let door = Doorman::start(&change(Settings::panel(format!("http://{}", panel.address)))).await;
+        let door = Doorman::start(&change(Settings::panel(panel.url.clone()))).await;
         let client = Connection::open(door.http().await).await;
         Self { panel, _door: door, client }
     }

@@ -98,7 +98,7 @@ async fn only_so_many_wait_for_a_panel_and_the_others_hear_so_at_once() {
 #[tokio::test]
 async fn no_connection_to_the_panel_is_opened_in_advance() {
     let mut panel = Recorder::listen().await;
-    let door = Doorman::start(&Settings::panel(format!("http://{}", panel.address))).await;
+    let door = Doorman::start(&Settings::panel(panel.url.clone())).await;
     let mut visitors = Vec::new();
     for _ in 0..8 {
         visitors.push(Connection::open(door.http().await).await);

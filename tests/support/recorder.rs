@@ -1,29 +1,33 @@
 //! A panel that says nothing of its own: it keeps every byte that reaches it and counts the connections.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::Pair;
+use super::upstream::Stream;
+
+type Connection = Box<dyn Stream>;
 
 /// What happened on one of its connections.
-#[derive(Debug)]
 enum Event {
-    Opened(OwnedWriteHalf),
+    Opened(WriteHalf<Connection>),
     Received(Vec<u8>),
     /// The door ended its half, or the connection failed.
     Ended,
 }
 
 /// A listening panel; dropped, it is gone.
-#[derive(Debug)]
 pub struct Recorder {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens, for `panel.upstream`.
+    pub url: String,
     /// Connections so far.
     pub opened: usize,
     /// Received, and not yet looked at.
@@ -31,20 +35,41 @@ pub struct Recorder {
     ended: Vec<usize>,
     /// The connection that spoke last.
     current: usize,
-    writers: HashMap<usize, OwnedWriteHalf>,
+    writers: HashMap<usize, WriteHalf<Connection>>,
     events: mpsc::UnboundedReceiver<(usize, Event)>,
     acceptor: JoinHandle<()>,
+    _files: Option<TempDir>,
 }
 
 impl Recorder {
     /// On a port that the kernel chooses.
     pub async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::on(url, Listener::Tcp(listener), None, None)
+    }
+
+    /// The same, speaking TLS with a certificate that nobody knows.
+    pub async fn with_tls() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let acceptor = Pair::for_names(&["panel.test"]).acceptor();
+        Self::on(url, Listener::Tcp(listener), Some(acceptor), None)
+    }
+
+    /// Behind a socket file.
+    pub fn on_socket() -> Self {
+        let files = TempDir::new().unwrap();
+        let path = files.path().join("panel.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        Self::on(format!("unix:{}", path.display()), Listener::Unix(listener), None, Some(files))
+    }
+
+    fn on(url: String, listener: Listener, tls: Option<TlsAcceptor>, files: Option<TempDir>) -> Self {
         let (tell, events) = mpsc::unbounded_channel();
-        let acceptor = tokio::spawn(accept(listener, tell));
+        let acceptor = tokio::spawn(accept(listener, tls, tell));
         Self {
-            address,
+            url,
             opened: 0,
             received: Vec::new(),
             ended: Vec::new(),
@@ -52,6 +77,7 @@ impl Recorder {
             writers: HashMap::new(),
             events,
             acceptor,
+            _files: files,
         }
     }
 
@@ -70,7 +96,7 @@ impl Recorder {
     /// Sends to the connection that spoke last. `false` if it is gone.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         match self.writers.get_mut(&self.current) {
-            Some(writer) => writer.write_all(bytes).await.is_ok(),
+            Some(writer) => writer.write_all(bytes).await.is_ok() && writer.flush().await.is_ok(),
             None => false,
         }
     }
@@ -121,23 +147,49 @@ impl Drop for Recorder {
     }
 }
 
-async fn accept(listener: TcpListener, tell: mpsc::UnboundedSender<(usize, Event)>) {
-    let mut connections = tokio::task::JoinSet::new();
-    for number in 0.. {
-        let Ok((stream, _)) = listener.accept().await else { return };
-        let reader = opened(stream, number, &tell);
-        connections.spawn(record(reader, number, tell.clone()));
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Connection> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        }
     }
 }
 
-fn opened(stream: TcpStream, number: usize, tell: &mpsc::UnboundedSender<(usize, Event)>) -> OwnedReadHalf {
-    stream.set_nodelay(true).unwrap();
-    let (reader, writer) = stream.into_split();
-    let _ = tell.send((number, Event::Opened(writer)));
-    reader
+async fn accept(listener: Listener, tls: Option<TlsAcceptor>, tell: mpsc::UnboundedSender<(usize, Event)>) {
+    let mut connections = tokio::task::JoinSet::new();
+    for number in 0.. {
+        let Ok(stream) = listener.accept().await else { return };
+        let (tls, tell) = (tls.clone(), tell.clone());
+        connections.spawn(async move {
+            let stream: Connection = match tls {
+                None => stream,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => Box::new(stream),
+                    Err(_) => return,
+                },
+            };
+            let (reader, writer) = tokio::io::split(stream);
+            let _ = tell.send((number, Event::Opened(writer)));
+            record(reader, number, tell).await;
+        });
+    }
 }
 
-async fn record(mut reader: OwnedReadHalf, number: usize, tell: mpsc::UnboundedSender<(usize, Event)>) {
+async fn record(
+    mut reader: ReadHalf<Connection>,
+    number: usize,
+    tell: mpsc::UnboundedSender<(usize, Event)>,
+) {
     loop {
         let mut piece = Vec::with_capacity(64 * 1024);
         let event = match reader.read_buf(&mut piece).await {

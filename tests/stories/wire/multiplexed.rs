@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::transcript::{OK, page};
-use crate::support::doorman::{Doorman, Settings};
+use super::ways::{Bench, Way};
 use crate::support::frames::{
     self, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, frame,
 };
@@ -49,18 +49,17 @@ enum Outcome {
 
 #[tokio::test]
 async fn each_request_of_http_2_has_one_reading_or_none() {
-    let mut panel = Recorder::listen().await;
-    let settings = Settings::panel(format!("http://{}", panel.address)).set("http", "workers", 1).set(
-        "https",
-        "listen",
-        vec!["127.0.0.1:0"],
-    );
-    let door = Doorman::start(&settings).await;
-    let https = door.https().await;
+    for way in Way::MULTIPLEXED {
+        hold(&mut Bench::open(way, |settings| settings).await).await;
+    }
+}
+
+async fn hold(bench: &mut Bench) {
+    let (https, panel) = (bench.door, &mut bench.panel);
     for row in rows() {
         let mut visitor = Frames::open(https, &[]).await;
         visitor.send(&row.bytes()).await;
-        let tried = tokio::time::timeout(PATIENCE, row.holds(&mut visitor, &mut panel)).await;
+        let tried = tokio::time::timeout(PATIENCE, row.holds(&mut visitor, panel)).await;
         tried.unwrap_or_else(|_| panic!("{}: nothing comes", row.name));
         // What else had been sent to the panel would be there before this.
         let mut other = Frames::open(https, &[]).await;
@@ -69,7 +68,7 @@ async fn each_request_of_http_2_has_one_reading_or_none() {
             Outcome::Reaches(_) | Outcome::Refused | Outcome::Reset => (&mut visitor, 3),
         };
         next.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &frames::literals(&GET))).await;
-        reaches(row.name, &mut panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
+        reaches(row.name, panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
         assert!(panel.send(OK.as_bytes()).await, "{}", row.name);
         let answer = tokio::time::timeout(PATIENCE, next.until(DATA)).await;
         assert_eq!(answer.expect("the next is answered").payload, b"ok", "{}", row.name);

@@ -1,16 +1,13 @@
-//! One row of the table, and the bench on which it is tried: a door between a visitor who sends exact bytes and a panel
-//! that records exact bytes.
+//! One row of the table, and how it is tried: a door between a visitor who sends exact bytes and a panel that records
+//! exact bytes.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::doorman::{Doorman, Settings};
-use crate::support::recorder::Recorder;
+use super::ways::Bench;
 use crate::support::tls;
 use crate::support::upstream::Stream;
 
@@ -123,42 +120,10 @@ pub fn page(status: &str, fields: &str) -> String {
     )
 }
 
-/// A door in front of a recording panel.
-pub struct Bench {
-    door: SocketAddr,
-    tls: Option<ClientConfig>,
-    panel: Recorder,
-    #[expect(dead_code, reason = "its drop ends the door")]
-    process: Doorman,
-}
-
 /// What a row said before it failed.
 type Tried = Result<(), String>;
 
 impl Bench {
-    /// A visitor who comes over plain HTTP.
-    pub async fn http(change: impl FnOnce(Settings) -> Settings) -> Self {
-        let (panel, process) = Self::start(change).await;
-        Self { door: process.http().await, tls: None, panel, process }
-    }
-
-    /// A visitor who comes over TLS and speaks HTTP/1.1.
-    pub async fn https(change: impl FnOnce(Settings) -> Settings) -> Self {
-        let (panel, process) = Self::start(change).await;
-        Self { door: process.https().await, tls: Some(tls::trusting_anybody(&["http/1.1"])), panel, process }
-    }
-
-    async fn start(change: impl FnOnce(Settings) -> Settings) -> (Recorder, Doorman) {
-        let panel = Recorder::listen().await;
-        let settings = Settings::panel(format!("http://{}", panel.address)).set("http", "workers", 1).set(
-            "https",
-            "listen",
-            vec!["127.0.0.1:0"],
-        );
-        let process = Doorman::start(&change(settings)).await;
-        (panel, process)
-    }
-
     /// Tries every row; fails with all that do not hold.
     pub async fn hold(&mut self, rows: Vec<Row>) {
         assert!(!rows.is_empty());
@@ -168,7 +133,9 @@ impl Bench {
                 writeln!(broken, "\n{}\n{problem}", row.name).unwrap();
             }
         }
-        assert!(broken.is_empty(), "{broken}");
+        assert!(broken.is_empty(), "{:?}: {broken}", self.way);
+        self.elsewhere.catch_up();
+        assert_eq!(self.elsewhere.opened, 0, "{:?}: the other listener's panel was asked", self.way);
     }
 
     async fn holds(&mut self, row: &Row) -> Tried {
