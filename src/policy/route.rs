@@ -40,6 +40,8 @@ pub enum Refusal {
     TransferCoding,
     /// The target is longer than `http.max_uri_bytes`.
     TargetTooLong,
+    /// More fields than `http.max_headers`.
+    TooManyFields,
     /// An expectation other than `100-continue`.
     Expectation,
     /// Not among `allow_paths`, or a path that readers might understand in two ways.
@@ -54,6 +56,7 @@ impl Refusal {
             Self::Host | Self::Target => StatusCode::BAD_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Path => StatusCode::NOT_FOUND,
         }
@@ -67,7 +70,7 @@ impl Refusal {
             Self::Host | Self::Target | Self::TransferCoding | Self::TargetTooLong | Self::Expectation => {
                 true
             }
-            Self::Path => false,
+            Self::TooManyFields | Self::Path => false,
         }
     }
 }

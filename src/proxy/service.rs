@@ -136,10 +136,6 @@ impl Client {
     }
 
     fn decide_for_panel(&self, request: Request<Inbound>) -> Decision {
-        // Told the number, hyper counts the lines of HTTP/1.1 itself; of HTTP/2 it knows only their size.
-        if request.version() == Version::HTTP_2 && request.headers().len() > self.worker.limits.max_headers {
-            return Decision::Answer(respond::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
-        }
         let host = match self.admit(&request) {
             Ok(host) => host,
             Err(refusal) => return Decision::Answer(respond::refusal(refusal)),
@@ -161,6 +157,10 @@ impl Client {
 
     /// What holds for every request that is forwarded, wherever to.
     fn admit(&self, request: &Request<Inbound>) -> Result<Option<HeaderValue>, Refusal> {
+        // Told the number, hyper counts the lines of HTTP/1.1 itself; of HTTP/2 it knows only their size.
+        if request.version() == Version::HTTP_2 && request.headers().len() > self.worker.limits.max_headers {
+            return Err(Refusal::TooManyFields);
+        }
         let head = Head {
             method: request.method(),
             uri: request.uri(),

@@ -36,8 +36,12 @@ async fn a_token_that_is_not_in_the_webroot_is_asked_from_the_other_client() {
 #[tokio::test]
 async fn the_other_client_is_asked_nothing_that_the_panel_would_not_be() {
     let (panel, other) = (Upstream::panel().await, other_client().await);
-    let settings = Settings::panel(panel.url()).set("http", "acme_upstream", other.address.to_string());
+    let settings = Settings::panel(panel.url())
+        .set("http", "acme_upstream", other.address.to_string())
+        .set("http", "max_headers", 20)
+        .set("http", "max_uri_bytes", 1000);
     let door = Doorman::start(&settings.set("https", "listen", vec!["127.0.0.1:0"])).await;
+    let (many, long) = ("X: 1\r\n".repeat(21), "x".repeat(1000));
 
     for (fields, status) in [
         ("", 400),
@@ -45,6 +49,7 @@ async fn the_other_client_is_asked_nothing_that_the_panel_would_not_be() {
         ("Host: h/x\r\n", 400),
         ("Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
         ("Host: h\r\nExpect: miracles\r\n", 417),
+        (&many, 431),
     ] {
         let mut visitor = Connection::open(door.http().await).await;
         visitor.send(format!("GET {UNKNOWN} HTTP/1.1\r\n{fields}\r\n0\r\n\r\n")).await;
@@ -53,8 +58,14 @@ async fn the_other_client_is_asked_nothing_that_the_panel_would_not_be() {
     assert!(other.seen().is_empty() && panel.seen().is_empty());
 
     let mut multiplexed = Multiplexed::open(door.https().await, &tls::trusting_anybody(&["h2"])).await;
+    let many: Vec<String> = (0..21).map(|number| format!("x-{number}")).collect();
+    let many: Vec<_> = many.iter().map(|name| (&**name, "1")).collect();
+    assert_eq!(multiplexed.get_with(UNKNOWN, &many).await, 431);
+    assert_eq!(multiplexed.get(&format!("{UNKNOWN}{long}")).await.0, 414);
+    assert!(other.seen().is_empty() && panel.seen().is_empty());
+    assert_eq!(multiplexed.get_with(UNKNOWN, &many[..20]).await, 200);
     assert_eq!(multiplexed.get(UNKNOWN).await, (200, "from the other client".to_owned()));
-    assert_eq!(other.only().field("host"), Some("127.0.0.1"), "HTTP/2 has it in another place");
+    assert_eq!(other.seen()[0].field("host"), Some("127.0.0.1"), "HTTP/2 has it in another place");
 }
 
 #[tokio::test]
