@@ -200,6 +200,8 @@ impl Roster {
     async fn farewell(&self) {
         self.draining.set(true);
         self.open.borrow().values().for_each(|activity| activity.drain());
+        // Its turn comes after theirs: idle or not, each has said goodbye then.
+        let _ = spawn_local(async {}).await;
         let all_answered = async {
             while self.open.borrow().values().any(|activity| activity.is_busy()) {
                 self.left.notified().await;

@@ -27,6 +27,8 @@ pub const CONTINUATION: u8 = 9;
 
 /// No more comes on this stream.
 pub const END_STREAM: u8 = 1;
+/// Of a SETTINGS or PING: it was received.
+pub const ACK: u8 = 1;
 /// The header block is complete.
 pub const END_HEADERS: u8 = 4;
 
@@ -35,6 +37,8 @@ pub const END_HEADERS: u8 = 4;
 pub struct Frame {
     /// Which type.
     pub kind: u8,
+    /// With which flags.
+    pub flags: u8,
     /// Of which stream.
     pub stream: u32,
     /// What is in it.
@@ -80,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         let mut payload = vec![0; usize::try_from(length).unwrap()];
         self.0.read_exact(&mut payload).await.ok()?;
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Some(Frame { kind: head[3], stream, payload })
+        Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
     /// Everything until the end of the connection.

@@ -7,6 +7,7 @@ mod expectations;
 mod faults;
 mod fields;
 mod framing;
+mod goodbyes;
 mod heads;
 mod lasting;
 mod letters;
