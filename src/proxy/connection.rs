@@ -70,7 +70,7 @@ impl Protocols {
             .auto_date_header(false)
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(STREAM_BUFFER_BYTES)
-            .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+            .max_header_list_size(beyond(limits.max_header_bytes));
         let mut kept = http1.clone();
         kept.preserve_header_case(true);
         Self { usual: http1, kept, http2, max_header_bytes: limits.max_header_bytes }
@@ -90,6 +90,11 @@ impl Protocols {
         builder.max_buf_size(buffer_bytes(connections).max(self.max_header_bytes));
         builder
     }
+}
+
+/// What the `h2` library has to be told for so many bytes of a head: it refuses what reaches its number.
+fn beyond(max_header_bytes: usize) -> u32 {
+    u32::try_from(max_header_bytes).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// Runs tasks on the worker's own thread.

@@ -9,6 +9,10 @@ use crate::support::frames::{self, Frames, GOAWAY, HEADERS, PING, frame};
 use crate::support::tls;
 use crate::support::upstream::{Upstream, plain};
 
+/// How a header block begins that has this status (RFC 7541 sections 6.1 and 6.2.1; "431" in the code of appendix B).
+const STATUS_200: &[u8] = &[0x88];
+const STATUS_431: &[u8] = &[0x48, 0x83, 0x69, 0x90, 0xff];
+
 #[tokio::test]
 async fn a_head_within_its_limits_passes_and_beyond_them_is_told_which() {
     let panel = Upstream::panel().await;
@@ -33,6 +37,78 @@ async fn a_head_within_its_limits_passes_and_beyond_them_is_told_which() {
         if status != 200 {
             assert!(soon("the connection ends", client.rest()).await.is_empty());
         }
+    }
+}
+
+/// Counted is everything from the first letter of the method to the empty line.
+#[tokio::test]
+async fn a_head_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
+    let panel = Upstream::panel().await;
+    let small = door(&panel, &[("workers", "1"), ("max_header_bytes", "4096")]).await;
+    let usual = door(&panel, &[("workers", "1")]).await;
+    for (door, limit) in [(&small, 4096), (&usual, 65_536)] {
+        let mut bystander = Connection::open(door.http().await).await;
+        assert_eq!(bystander.get("/").await.status(), 200);
+        for (length, status) in [(limit, 200), (limit + 1, 431)] {
+            let head = sized(length);
+            for split in [length, length - 1, length / 2] {
+                let mut client = Connection::open(door.http().await).await;
+                client.stream.set_nodelay(true).unwrap();
+                client.send(&head[..split]).await;
+                // Its turn comes after that piece was read.
+                assert_eq!(bystander.get("/").await.status(), 200);
+                client.send(&head[split..]).await;
+                let answer = soon("an answer", client.answer()).await;
+                assert_eq!(
+                    answer.status(),
+                    status,
+                    "{length} bytes, the first {split} of them before the rest"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_limits_that_nobody_set_are_those_that_are_documented() {
+    let panel = Upstream::panel().await;
+    let door = door(&panel, &[]).await;
+    for (target, lines, status) in [
+        (16_384, 0, 200),
+        (16_385, 0, 414),
+        (1, 99, 200), // and Host
+        (1, 100, 431),
+    ] {
+        let mut client = Connection::open(door.http().await).await;
+        let (target, lines) = (format!("/{}", "a".repeat(target - 1)), "X: 1\r\n".repeat(lines));
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).await;
+        assert_eq!(soon("an answer", client.answer()).await.status(), status, "{} bytes", target.len());
+    }
+}
+
+/// A head of so many bytes.
+fn sized(length: usize) -> String {
+    let head = |filler: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "a".repeat(filler));
+    head(length - head(0).len())
+}
+
+/// Counted is what RFC 9113 section 6.5.2 says: names and values, and 32 bytes for each field.
+#[tokio::test]
+async fn a_head_of_http_2_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
+    let panel = Upstream::panel().await;
+    let door = door(&panel, &[("max_header_bytes", "4096")]).await;
+    let others = [":method", "GET", ":scheme", "https", ":authority", "door.test", ":path", "/", "x"];
+    let counted = others.iter().map(|text| text.len()).sum::<usize>() + 5 * 32;
+    for (filler, status) in [(4096 - counted, STATUS_200), (4096 - counted + 1, STATUS_431)] {
+        let mut client = Frames::open(door.https().await, &[]).await;
+        let value = "a".repeat(filler);
+        client.send(&frame(HEADERS, 0x5, 1, &frames::get("/", &[("x", &value)]))).await;
+        let answer = soon("an answer", client.until(HEADERS)).await;
+        assert!(answer.payload.starts_with(status), "{filler}: {:x?}", answer.payload);
+        // One stream was refused, and not the connection.
+        client.send(&frames::get_on(3, "/")).await;
+        let answer = soon("an answer", client.until(HEADERS)).await;
+        assert_eq!((answer.stream, &answer.payload[..1]), (3, STATUS_200));
     }
 }
 
@@ -65,7 +141,7 @@ async fn the_limits_of_a_head_hold_for_http_2_as_well() {
     let too_long = "a".repeat(5000);
     client.send(&frame(HEADERS, 0x5, 1, &frames::get("/", &[("x", &too_long)]))).await;
     let answer = soon("an answer", client.until(HEADERS)).await;
-    assert_eq!(answer.stream, 1);
+    assert!(answer.stream == 1 && answer.payload.starts_with(STATUS_431), "{:x?}", answer.payload);
     assert_eq!(panel.seen().len(), seen, "the panel never heard of it");
 }
 
