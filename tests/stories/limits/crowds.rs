@@ -16,6 +16,11 @@ const CROWD: usize = 500;
 /// Requests of the one that is not slow, before and meanwhile.
 const REQUESTS: usize = 300;
 
+/// What a request may take beside them: so many times what it took before, and a little for a machine that has the slow
+/// clients to run as well.
+const SLOWER: u32 = 5;
+const LEEWAY: Duration = Duration::from_millis(5);
+
 /// Between two bytes of each slow client.
 const DRIP: Duration = Duration::from_secs(2);
 
@@ -63,6 +68,10 @@ async fn two_thousand_slow_clients_do_not_keep_another_from_being_served() {
     let meanwhile = median(http, REQUESTS).await;
 
     println!("{} slow clients: a request took {before:?} before, {meanwhile:?} beside them", 4 * CROWD);
+    assert!(
+        meanwhile < before * SLOWER + LEEWAY,
+        "a request took {before:?} before, {meanwhile:?} beside them"
+    );
     assert_eq!(door.metric("doorman_connections_refused_total").await, 0);
     stop.cancel();
     drop(dripping.await.unwrap());
