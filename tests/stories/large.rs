@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::interval;
 
 use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
@@ -26,8 +27,7 @@ const STILL: usize = 5;
 /// A panel in the story's hands, and a client of the door before it.
 struct Scene {
     panel: Recorder,
-    /// Runs as long.
-    _door: Doorman,
+    door: Doorman,
     client: Connection<TcpStream>,
 }
 
@@ -40,7 +40,7 @@ impl Scene {
         let panel = Recorder::listen().await;
         let door = Doorman::start(&change(Settings::panel(panel.url.clone()))).await;
         let client = Connection::open(door.http().await).await;
-        Self { panel, _door: door, client }
+        Self { panel, door, client }
     }
 
     /// Takes a request head from what the panel hears.
@@ -144,7 +144,8 @@ async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     scene.body_arrives(&body[..LARGE - 1]).await;
     scene.panel.end().await;
 
-    assert_eq!(scene.client.rest().await, b"", "the last byte was made up");
+    let rest = tokio::time::timeout(SOON, scene.client.rest()).await.expect("the client sees an end");
+    assert_eq!(rest, b"", "the last byte was made up");
 }
 
 #[tokio::test]
@@ -198,6 +199,83 @@ async fn a_client_that_leaves_a_download_cancels_it() {
     drop(scene.client);
 
     assert!(scene.panel.is_ended(SOON).await, "the panel still sends for nobody");
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_is_served_and_one_that_stops_is_cut_off() {
+    /// Taken so often, in all longer than the time limit.
+    const TIMES: usize = 100;
+    const TAKEN: usize = HUGE / 2 / TIMES;
+    let mut scene = Scene::with(|settings| settings.set("http", "body_timeout", "2s")).await;
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(HUGE, "").await;
+    scene.client.head().await;
+    let body = pattern(HUGE);
+    let reading = async {
+        let mut tick = interval(Duration::from_millis(50));
+        for piece in body.chunks_exact(TAKEN).take(TIMES) {
+            tick.tick().await;
+            assert!(scene.client.bytes(TAKEN).await == piece, "it was cut off, or other bytes came");
+        }
+    };
+
+    let both = async { tokio::join!(scene.panel.send(&body), reading) };
+    let (sent, ()) = tokio::time::timeout(SOON, both).await.expect("it is cut off when nothing is read");
+    assert!(!sent, "that was less than the sockets hold");
+    assert!(scene.panel.is_ended(SOON).await);
+}
+
+#[tokio::test]
+async fn what_a_full_socket_did_not_take_comes_later_to_the_last_byte() {
+    let mut scene = Scene::open().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap(); // so it is full whenever the door has something
+    scene.client = Connection::over(socket.connect(scene.door.http().await).await.unwrap());
+    let body = pattern(LARGE);
+    for _ in 0..2 {
+        scene.get("/").await;
+        scene.head().await;
+        scene.answer(LARGE, "").await;
+        scene.client.head().await;
+        scene.body_arrives(&body).await;
+    }
+    assert_eq!(scene.panel.opened, 1);
+}
+
+#[tokio::test]
+async fn a_panel_that_speaks_http_1_0_is_not_asked_over_that_connection_again() {
+    let mut scene = Scene::open().await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    let head = format!("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: {LARGE}\r\n\r\n");
+    assert!(scene.panel.send(head.as_bytes()).await);
+    assert_eq!(scene.client.head().await.unwrap().start, "HTTP/1.1 200 OK");
+    scene.body_arrives(&body).await;
+
+    scene.get("/next").await;
+    assert!(scene.head().await.starts_with("GET /next "));
+    assert_eq!(scene.panel.opened, 2);
+}
+
+#[tokio::test]
+async fn without_descriptors_to_move_it_an_answer_comes_all_the_same() {
+    let mut scene = Scene::with(|settings| settings.set("http", "workers", 1)).await;
+    let body = pattern(LARGE);
+    scene.get("/").await;
+    scene.head().await;
+    scene.answer(2, "").await;
+    scene.panel.send(b"ok").await;
+    assert_eq!(scene.client.answer().await.text(), "ok");
+    scene.door.process.limit_descriptors(scene.door.process.descriptors());
+
+    scene.get("/large").await;
+    scene.head().await;
+    scene.answer(LARGE, "").await;
+    scene.client.head().await;
+    scene.body_arrives(&body).await;
+    assert_eq!(scene.panel.opened, 1);
 }
 
 #[tokio::test]
