@@ -75,6 +75,27 @@ async fn hold(bench: &mut Bench) {
     }
 }
 
+#[tokio::test]
+async fn a_stream_that_is_reset_cancels_its_request_and_no_other() {
+    const CANCEL: [u8; 4] = 8u32.to_be_bytes();
+    for way in Way::MULTIPLEXED {
+        let mut bench = Bench::open(way, |settings| settings).await;
+        let panel = &mut bench.panel;
+        let mut visitor = Frames::open(bench.door, &[]).await;
+        let get = frames::literals(&GET);
+        visitor.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get)).await;
+        reaches("the first", panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
+        visitor.send(&frame(RST_STREAM, 0, 1, &CANCEL)).await;
+        assert!(panel.is_ended(PATIENCE).await, "{way:?}: the panel still works for nobody");
+
+        visitor.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &get)).await;
+        reaches("the next", panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
+        assert!(panel.send(OK.as_bytes()).await);
+        let answer = tokio::time::timeout(PATIENCE, visitor.until(DATA)).await.expect("an answer");
+        assert_eq!((answer.stream, &answer.payload[..]), (3, &b"ok"[..]));
+    }
+}
+
 impl Row {
     fn bytes(&self) -> Vec<u8> {
         let last = |is: bool| if is { END_STREAM } else { 0 };
