@@ -43,6 +43,13 @@ impl Scene {
         Self { panel, door, client }
     }
 
+    /// From now on the client's socket is full whenever the door has something.
+    async fn narrow(&mut self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        self.client = Connection::over(socket.connect(self.door.http().await).await.unwrap());
+    }
+
     /// Takes a request head from what the panel hears.
     async fn head(&mut self) -> String {
         let mut head = Vec::new();
@@ -206,12 +213,13 @@ async fn a_reader_that_is_slow_is_served_and_one_that_stops_is_cut_off() {
     /// Taken so often, in all longer than the time limit.
     const TIMES: usize = 100;
     const TAKEN: usize = HUGE / 2 / TIMES;
+    let body = pattern(HUGE); // before the time counts
     let mut scene = Scene::with(|settings| settings.set("http", "body_timeout", "2s")).await;
+    scene.narrow().await;
     scene.get("/").await;
     scene.head().await;
     scene.answer(HUGE, "").await;
     scene.client.head().await;
-    let body = pattern(HUGE);
     let reading = async {
         let mut tick = interval(Duration::from_millis(50));
         for piece in body.chunks_exact(TAKEN).take(TIMES) {
@@ -229,9 +237,7 @@ async fn a_reader_that_is_slow_is_served_and_one_that_stops_is_cut_off() {
 #[tokio::test]
 async fn what_a_full_socket_did_not_take_comes_later_to_the_last_byte() {
     let mut scene = Scene::open().await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap(); // so it is full whenever the door has something
-    scene.client = Connection::over(socket.connect(scene.door.http().await).await.unwrap());
+    scene.narrow().await;
     let body = pattern(LARGE);
     for _ in 0..2 {
         scene.get("/").await;
