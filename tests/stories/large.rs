@@ -17,10 +17,8 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Far more than is read at once, and no multiple of it.
 const LARGE: usize = 5_000_003;
-
 /// More than sockets on loopback take while nobody reads.
 const HUGE: usize = 32 << 20;
-
 /// Looks in a row that find nothing new.
 const STILL: usize = 5;
 
@@ -234,17 +232,27 @@ async fn a_reader_that_is_slow_is_served_and_one_that_stops_is_cut_off() {
     assert!(scene.panel.is_ended(SOON).await);
 }
 
+/// One of these lengths at least ends in a piece of which the client's socket takes some, whatever it holds.
 #[tokio::test]
 async fn what_a_full_socket_did_not_take_comes_later_to_the_last_byte() {
+    const LENGTHS: std::ops::Range<usize> = 1 << 20..7 << 20;
+    let body = pattern(LENGTHS.end);
     let mut scene = Scene::open().await;
     scene.narrow().await;
-    let body = pattern(LARGE);
-    for _ in 0..2 {
+    for length in LENGTHS.step_by(100_000) {
         scene.get("/").await;
         scene.head().await;
-        scene.answer(LARGE, "").await;
+        scene.answer(length, "").await;
         scene.client.head().await;
-        scene.body_arrives(&body).await;
+        let mut sending = std::pin::pin!(scene.panel.send(&body[..length]));
+        // Nothing is read before all is sent, or no more can be.
+        let sent = tokio::time::timeout(Duration::from_millis(50), &mut sending).await;
+        let reading = scene.client.bytes(length);
+        let (sent, got) = match sent {
+            Ok(sent) => (sent, reading.await),
+            Err(_) => tokio::join!(sending, reading),
+        };
+        assert!(sent && got == body[..length], "other bytes came than were sent of {length}");
     }
     assert_eq!(scene.panel.opened, 1);
 }

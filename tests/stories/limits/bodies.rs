@@ -128,7 +128,7 @@ async fn response_timeout_counts_to_the_head_and_no_further() {
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").await;
             let mut tick = tokio::time::interval(DRIP);
             for _ in 0..40 {
-                tick.tick().await; // in all longer than response_timeout
+                tick.tick().await; // in all longer than either limit
                 client.send("x").await;
             }
         }
@@ -136,7 +136,7 @@ async fn response_timeout_counts_to_the_head_and_no_further() {
     })
     .await;
     let settings = Settings::panel(panel.url()).set("panel", "response_timeout", "1s");
-    let door = Doorman::start(&settings).await;
+    let door = Doorman::start(&settings.set("http", "body_timeout", "1s")).await;
 
     let answer = soon("silence", get(door.http().await, "/silent")).await;
     assert_eq!(answer.status(), 504);
