@@ -17,6 +17,9 @@ const FLOOD: usize = 500;
 /// failing `accept` would take whole seconds.
 const CPU_TIME: Duration = Duration::from_secs(2);
 
+/// A while in which nobody comes.
+const QUIET: Duration = Duration::from_secs(1);
+
 #[tokio::test]
 async fn with_sixty_four_descriptors_it_serves_fewer_and_refuses_the_rest_politely() {
     let panel = Upstream::answering(|_| plain(200, "ok")).await;
@@ -83,6 +86,14 @@ async fn without_a_descriptor_left_it_refuses_politely_and_recovers() {
     println!("{polite} were refused politely; the process ran for {ran:?}");
     assert!(ran < CPU_TIME, "it ran for {ran:?}");
     assert_eq!(inside.get("/").await.status(), 200, "who is inside is served");
+
+    // Nobody comes for a while. It asks for a descriptor now and then, and not all the time.
+    let before = door.process.cpu_time();
+    let silence = tokio::time::timeout(QUIET, guests[0].more()).await;
+    assert!(silence.is_err(), "a guest was cut");
+    let ran = door.process.cpu_time() - before;
+    println!("it ran for {ran:?} of {QUIET:?} in which nobody came");
+    assert!(ran < QUIET / 4, "it ran for {ran:?} of {QUIET:?}");
 
     drop(guests);
     recovers(&door).await;
