@@ -4,8 +4,8 @@ use tempfile::TempDir;
 
 use crate::support::client::{Connection, Multiplexed, get};
 use crate::support::doorman::{Doorman, Settings};
-use crate::support::tls;
 use crate::support::upstream::{Upstream, plain};
+use crate::support::{network, tls};
 
 const UNKNOWN: &str = "/.well-known/acme-challenge/dGhlIHRva2VuIG9mIGFub3RoZXI";
 
@@ -106,16 +106,20 @@ async fn the_webroot_shows_nothing_but_tokens() {
 
 #[tokio::test]
 async fn unknown_tokens_are_never_redirected() {
-    let panel = Upstream::panel().await;
-    let settings = Settings::panel(panel.url()).set("http", "redirect_to_https", true).set(
-        "https",
-        "listen",
-        vec!["127.0.0.1:0"],
-    );
-    let door = Doorman::start(&settings).await;
+    let files = TempDir::new().unwrap();
+    let socket = files.path().join("panel.sock");
+    let _panel = Upstream::on_socket(&socket);
+    let settings = Settings::panel(format!("unix:{}", socket.display()))
+        .set("http", "listen", network::DOOR.to_vec())
+        .set("http", "redirect_to_https", true)
+        .set("https", "listen", vec!["127.0.0.1:0"]);
+    let door = Doorman::start_by(&network::LAUNCHER, &settings).await;
+    // Of loopback nobody is redirected anyhow.
+    let (guest, to) = ("192.0.2.7".parse().unwrap(), network::DOOR[0].parse().unwrap());
+    let mut visitor = network::connect(&door.process, guest, to).await;
 
-    let answer = get(door.http().await, UNKNOWN).await;
-
+    assert_eq!(visitor.get("/").await.status(), 308);
+    let answer = visitor.get(UNKNOWN).await;
     assert_eq!(answer.status(), 200, "{}", answer.start);
 }
 
