@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
@@ -14,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::link::Link;
 use super::stream::Stream;
+use super::wire::Wire;
 use crate::config::{Address, Scheme, Upstream};
 use crate::policy::letters::Letters;
 use crate::shared::trust::{self, TrustError};
@@ -156,7 +158,10 @@ impl Connector {
                     None => Ok(Stream::Tcp(tcp)),
                     Some(tls) => {
                         let name = ServerName::try_from(host.clone())?;
-                        let stream = tls.connect(name, tcp).await.map_err(ConnectError::Handshake)?;
+                        let stream = tls
+                            .connect(name, Wire::new(tcp, Bytes::new()))
+                            .await
+                            .map_err(ConnectError::Handshake)?;
                         Ok(Stream::TlsClient(Box::new(stream)))
                     }
                 }

@@ -1,6 +1,7 @@
 //! One client connection, from its first byte to its last.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -29,6 +30,7 @@ use super::stream::{STREAM_BUFFER_BYTES, Stream, buffer_bytes};
 use super::tls::{Handshake, Terminator};
 use super::tunnel::{self, Side};
 use super::watched::Watched;
+use super::wire::Wire;
 use super::worker::{Door, Worker};
 use crate::config::Limits;
 use crate::policy::letters::Letters;
@@ -126,17 +128,13 @@ pub(super) async fn serve(
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut stream = Stream::Tcp(socket);
     let parked = &worker.counters.parked;
-    // Of others the first bytes are read at once: to look at them before would be one more system call.
-    let is_looked_at = door.tls.is_some() || preface::may_introduce(&worker, peer.ip());
-    if is_looked_at && !park::has_spoken(&stream, &activity, deadline.as_mut(), parked).await {
-        return;
-    }
-    let Some((peer, next)) = preface::meet(&worker, &door, &stream, &activity, peer.ip(), &mut place).await
-    else {
+    let Some(mut early) = park::first_bytes(&mut stream, &activity, deadline.as_mut(), parked).await else {
         return;
     };
+    let met = preface::meet(&worker, &door, &stream, &mut early, &activity, peer.ip(), &mut place).await;
+    let Some((peer, next)) = met else { return };
     let greeted = match (&door.tls, next) {
-        (Some(tls), _) => Box::pin(handshake(&worker, tls, stream)).await,
+        (Some(tls), _) => Box::pin(handshake(&worker, tls, stream, mem::take(&mut early))).await,
         (None, Next::Any) => Some(Greeted::One(stream)),
         (None, Next::Http2) => Some(Greeted::Two(stream)),
     };
@@ -144,11 +142,10 @@ pub(super) async fn serve(
         Some(Greeted::One(greeted)) => stream = greeted,
         Some(Greeted::Two(greeted)) => {
             let (worker, door) = (Rc::clone(&worker), Rc::clone(&door));
-            return Box::pin(http2(worker, door, greeted, peer, activity)).await;
+            return Box::pin(http2(worker, door, greeted, early, peer, activity)).await;
         }
         None => return,
     }
-    let mut early = Bytes::new();
     loop {
         if early.is_empty() {
             match park::first_bytes(&mut stream, &activity, deadline.as_mut(), parked).await {
@@ -174,8 +171,8 @@ enum Greeted {
     Two(Stream),
 }
 
-async fn handshake(worker: &Worker, tls: &Terminator, stream: Stream) -> Option<Greeted> {
-    let Stream::Tcp(socket) = stream else { return None };
+async fn handshake(worker: &Worker, tls: &Terminator, stream: Stream, early: Bytes) -> Option<Greeted> {
+    let socket = Wire::new(stream.into_tcp()?, early);
     match timeout(worker.limits.header_timeout, tls.accept(socket)).await {
         Ok(Ok(Handshake::Validation)) => None,
         Ok(Ok(Handshake::Client(stream))) => {
@@ -255,9 +252,11 @@ async fn http1(
     }
     if activity.would_look_complete() {
         stream.close_by_reset();
-    } else if let (true, Some(socket)) = (end.leaves_unread(&activity), stream.tcp()) {
+    } else if end.leaves_unread(&activity)
+        && let Some(socket) = stream.into_tcp()
+    {
         drop(parts.read_buf);
-        inbound::linger(socket).await;
+        inbound::linger(&socket).await;
     }
     Rest::Nothing
 }
@@ -339,10 +338,17 @@ where
     .await
 }
 
-async fn http2(worker: Rc<Worker>, door: Rc<Door>, stream: Stream, peer: Peer, activity: Rc<Activity>) {
+async fn http2(
+    worker: Rc<Worker>,
+    door: Rc<Door>,
+    stream: Stream,
+    early: Bytes,
+    peer: Peer,
+    activity: Rc<Activity>,
+) {
     let client = Client::new(Rc::clone(&worker), door, peer, Protocol::Two(Rc::clone(&activity)));
     let service = service_fn(move |request| client.call(request));
-    let io = TokioIo::new(Watched::new(stream, Bytes::new(), Rc::clone(&activity), Letters::Kept));
+    let io = TokioIo::new(Watched::new(stream, early, Rc::clone(&activity), Letters::Kept));
     let mut connection = pin!(worker.http.http2.serve_connection(io, service));
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut told = false;

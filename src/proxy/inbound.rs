@@ -115,7 +115,7 @@ async fn discard(mut body: Incoming) {
 
 /// Reads what a client of HTTP/1 still sends after our last word to it, until it closes or a limit is reached.
 pub(super) async fn linger(socket: &TcpStream) {
-    // hyper has said it already, but for what it does not answer at all. The rest needs no TLS to be thrown away.
+    // The rest needs no TLS to be thrown away.
     let _ = SockRef::from(socket).shutdown(Shutdown::Write);
     let mut left = LINGER_BYTES;
     let mut piece = vec![0; PIECE_BYTES];

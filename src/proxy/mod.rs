@@ -36,6 +36,7 @@ mod upload;
 mod upstreams;
 mod wanted;
 mod watched;
+mod wire;
 mod worker;
 
 use std::io;

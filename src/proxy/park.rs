@@ -150,33 +150,9 @@ pub(super) fn is_due(activity: &Activity) -> bool {
     activity.idle_time().is_some_and(|idle| idle >= MOMENT)
 }
 
-/// Waits until there is something to read. `false`: the client left or said nothing for too long, or the worker drains.
-pub(super) async fn has_spoken(
-    stream: &Stream,
-    activity: &Activity,
-    mut deadline: Pin<&mut Sleep>,
-    parked: &Counter,
-) -> bool {
-    let Some(socket) = stream.tcp() else { return true };
-    let _parked = Counted::new(parked);
-    poll_fn(|cx| {
-        now::tick();
-        if activity.is_draining(cx) {
-            return Poll::Ready(false);
-        }
-        // Not `poll_read_ready`: a socket that was just accepted counts as ready until it has been read from.
-        let mut byte = [MaybeUninit::uninit(); 1];
-        match socket.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
-            Poll::Ready(peeked) => Poll::Ready(peeked.is_ok_and(|bytes| bytes > 0)),
-            Poll::Pending if is_over(activity, deadline.as_mut(), cx) => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// Waits for a request to begin. They are read here because to look without reading would be one more system call, and
-/// hyper's memory must not be there before them. `None` as above.
+/// Waits for what the client says first, or next. It is read here because to look without reading would be one more system
+/// call, and the memory of hyper and TLS must not be there before it. `None`: the client left or said nothing for too long,
+/// or the worker drains.
 pub(super) async fn first_bytes(
     stream: &mut Stream,
     activity: &Activity,

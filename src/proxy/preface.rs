@@ -1,21 +1,19 @@
 //! What peers that forward for others say before HTTP: whose connection it is, and that HTTP/2 follows.
 //!
 //! Xray's fallbacks come from loopback, with a PROXY header if `xver` says so, and in HTTP/2 if that was agreed on in the
-//! TLS that Xray has taken off. Only peers on loopback and `trusted_proxies` are looked at. Nothing is read before it is
-//! known to be a PROXY header: until then the bytes stay in the socket, so none can be lost.
+//! TLS that Xray has taken off. Only peers on loopback and `trusted_proxies` are looked at. What was read and is no PROXY
+//! header goes on to who reads what comes after it.
 
 use std::cell::Cell;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
+use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use thiserror::Error;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
@@ -27,7 +25,10 @@ use super::now::{self, Instant};
 use super::service::Peer;
 use super::stream::Stream;
 use super::worker::{Door, Worker};
-use crate::policy::preface::{self, Header, MAX_BYTES, Start};
+use crate::policy::preface::{self, Start};
+
+/// Most that is read at once: more than a header takes.
+const PIECE_BYTES: usize = 4096;
 
 /// Between two warnings about malformed headers.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -71,30 +72,30 @@ impl Complaints {
 }
 
 /// Whether a peer may say whose connection it is.
-pub(super) fn may_introduce(worker: &Worker, address: IpAddr) -> bool {
+fn may_introduce(worker: &Worker, address: IpAddr) -> bool {
     let address = address.to_canonical();
     address.is_loopback() || worker.trusts(address)
 }
 
-/// Learns whose connection it is, whose first byte is there, and counts it for that address. `None`: it is to be closed.
+/// Learns whose connection it is, of which the first bytes were read, and counts it for that address. `None`: it is to be
+/// closed. Of what was read, it leaves what is no PROXY header.
 pub(super) async fn meet(
     worker: &Worker,
     door: &Door,
     stream: &Stream,
+    early: &mut Bytes,
     activity: &Rc<Activity>,
     address: IpAddr,
     place: &mut Place,
 ) -> Option<(Peer, Next)> {
     let address = address.to_canonical();
     let itself = Peer { address, client: address };
-    let Some(socket) = stream.tcp().filter(|_| may_introduce(worker, address)) else {
-        return Some((itself, Next::Any));
-    };
-    // Nearly always that is all, and costs one call.
-    if matches!(peek(socket), Ok(Start::Other)) {
+    // Nearly always that is all.
+    if !may_introduce(worker, address) || preface::start(early) == Start::Other {
         return Some((itself, Next::Any));
     }
-    let (client, next) = match Box::pin(read(socket, activity)).await {
+    let socket = stream.plain_tcp()?;
+    let (client, next) = match Box::pin(read(socket, early, activity)).await {
         Ok(read) => read,
         Err(error) => {
             complain(worker, &error);
@@ -127,15 +128,19 @@ fn complain(worker: &Worker, error: &PrefaceError) {
     }
 }
 
-/// Reads a PROXY header, if there is one, and looks at what comes after it.
-async fn read(socket: &TcpStream, activity: &Rc<Activity>) -> Result<(Option<IpAddr>, Next), PrefaceError> {
+/// Takes a PROXY header, if there is one, from what was read, and looks at what comes after it.
+async fn read(
+    socket: &TcpStream,
+    early: &mut Bytes,
+    activity: &Rc<Activity>,
+) -> Result<(Option<IpAddr>, Next), PrefaceError> {
     activity.head_began();
     let mut client = None;
-    let mut first = start(socket, activity).await?;
+    let mut first = start(socket, early, activity).await?;
     if let Start::Proxied(header) = first {
-        consume(socket, header)?;
+        early.advance(header.length);
         client = header.client;
-        first = start(socket, activity).await?;
+        first = start(socket, early, activity).await?;
     }
     match first {
         Start::Http2 => Ok((client, Next::Http2)),
@@ -146,48 +151,44 @@ async fn read(socket: &TcpStream, activity: &Rc<Activity>) -> Result<(Option<IpA
     }
 }
 
-/// Looks at what has come, until it can be told what it is.
-async fn start(socket: &TcpStream, activity: &Rc<Activity>) -> Result<Start, PrefaceError> {
+/// Reads until it can be told what it is.
+async fn start(
+    socket: &TcpStream,
+    early: &mut Bytes,
+    activity: &Rc<Activity>,
+) -> Result<Start, PrefaceError> {
+    loop {
+        match preface::start(early) {
+            Start::Undecided => *early = [&early[..], &more(socket, activity).await?].concat().into(),
+            decided @ (Start::Other | Start::Http2 | Start::Proxied(_) | Start::Malformed) => {
+                return Ok(decided);
+            }
+        }
+    }
+}
+
+/// Reads what comes next.
+async fn more(socket: &TcpStream, activity: &Rc<Activity>) -> Result<Vec<u8>, PrefaceError> {
+    let mut piece = vec![0; PIECE_BYTES];
     loop {
         let draining = std::future::poll_fn(|cx| match activity.is_draining(cx) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         });
-        let ready = tokio::select! {
+        tokio::select! {
             biased;
             () = draining => return Err(PrefaceError::TooLate),
-            ready = socket.ready(Interest::READABLE) => ready?,
+            ready = socket.readable() => ready?,
             () = sleep_until(activity.deadline()) => return Err(PrefaceError::TooLate),
-        };
-        match socket.try_io(Interest::READABLE, || peek(socket)) {
-            Ok(start) => return Ok(start),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_read_closed() => {}
+        }
+        match socket.try_read(&mut piece) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(read) => {
+                piece.truncate(read);
+                return Ok(piece);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Looks at the first bytes and leaves them where they are. Fails with `WouldBlock` while more must come, so that tokio
-/// waits for that.
-fn peek(socket: &TcpStream) -> io::Result<Start> {
-    let mut bytes = [MaybeUninit::uninit(); MAX_BYTES];
-    let ((seen, _), _) = recv(socket, &mut bytes[..], RecvFlags::PEEK)?;
-    if seen.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    match preface::start(seen) {
-        Start::Undecided => Err(io::ErrorKind::WouldBlock.into()),
-        decided @ (Start::Other | Start::Http2 | Start::Proxied(_) | Start::Malformed) => Ok(decided),
-    }
-}
-
-/// Takes a header, all of which has been seen, out of the socket.
-fn consume(socket: &TcpStream, header: Header) -> io::Result<()> {
-    let mut bytes = [MaybeUninit::uninit(); MAX_BYTES];
-    let mut left = header.length;
-    while left > 0 {
-        let ((taken, _), _) = recv(socket, &mut bytes[..left], RecvFlags::empty())?;
-        left -= taken.len();
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::batch::SMALL_BYTES;
+use super::wire::Wire;
 
 /// Most that is read at once, and most that waits to be written, on either side of one of so many connections. The same on
 /// both sides, so that a full piece is written before the next one is read, into the memory that it has left behind, while
@@ -42,26 +43,22 @@ pub(super) enum Stream {
     /// A socket file.
     Unix(UnixStream),
     /// TLS that we terminate.
-    TlsServer(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    TlsServer(Box<tokio_rustls::server::TlsStream<Wire>>),
     /// TLS towards an upstream.
-    TlsClient(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    TlsClient(Box<tokio_rustls::client::TlsStream<Wire>>),
 }
 
 impl Stream {
     /// Makes the kernel notice a peer that is gone without a word.
     pub(super) fn keep_alive(&self) {
         let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-        if let Some(tcp) = self.tcp() {
-            // Without it a dead tunnel merely stays open longer.
-            let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
-        }
+        // Without it a dead tunnel merely stays open longer.
+        let _ = self.with_tcp(|tcp| SockRef::from(tcp).set_tcp_keepalive(&probes));
     }
 
     /// Makes the coming close a reset, so that what was sent cannot be taken for the whole.
     pub(super) fn close_by_reset(&self) {
-        if let Some(tcp) = self.tcp() {
-            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-        }
+        let _ = self.with_tcp(|tcp| SockRef::from(tcp).set_linger(Some(Duration::ZERO)));
     }
 
     /// Whether nothing has come since it was read last, the end included, as far as can be told without a system call.
@@ -77,12 +74,22 @@ impl Stream {
         }
     }
 
-    /// The socket under it, if it is one of TCP.
-    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+    /// The socket alone, if it is one of TCP; whoever reads from it does without TLS.
+    pub(super) fn into_tcp(self) -> Option<TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::TlsServer(tls) => Some(tls.get_ref().0),
-            Self::TlsClient(tls) => Some(tls.get_ref().0),
+            Self::TlsServer(tls) => tls.into_inner().0.into_tcp(),
+            Self::TlsClient(tls) => tls.into_inner().0.into_tcp(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Does something with the socket under it, if it is one of TCP.
+    fn with_tcp<T>(&self, act: impl FnOnce(&TcpStream) -> T) -> Option<T> {
+        match self {
+            Self::Tcp(tcp) => Some(act(tcp)),
+            Self::TlsServer(tls) => tls.get_ref().0.with_tcp(act),
+            Self::TlsClient(tls) => tls.get_ref().0.with_tcp(act),
             Self::Unix(_) => None,
         }
     }

@@ -8,11 +8,11 @@ use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use super::wire::Wire;
 use crate::shared::challenges::{ACME_TLS, Lookup};
 use crate::shared::tls::Served;
 
@@ -26,7 +26,7 @@ pub(super) struct Terminator {
 /// What a handshake is followed by.
 pub(super) enum Handshake {
     /// Requests.
-    Client(Box<TlsStream<TcpStream>>),
+    Client(Box<TlsStream<Wire>>),
     /// Nothing: it was a CA that validated, and has seen what it wanted.
     Validation,
 }
@@ -50,7 +50,7 @@ impl Terminator {
     ///
     /// # Errors
     /// The handshake failed.
-    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<Handshake> {
+    pub(super) async fn accept(&self, socket: Wire) -> io::Result<Handshake> {
         self.served.begun().await;
         let mut stream = self.acceptor.accept(socket).await?;
         if stream.get_ref().1.alpn_protocol() != Some(ACME_TLS) {
