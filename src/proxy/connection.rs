@@ -347,7 +347,8 @@ async fn http2(
     activity: Rc<Activity>,
 ) {
     let client = Client::new(Rc::clone(&worker), door, peer, Protocol::Two(Rc::clone(&activity)));
-    let service = service_fn(move |request| client.call(request));
+    // Each becomes a task, which tokio would move as a whole five times.
+    let service = service_fn(move |request| Box::pin(client.call(request)));
     let io = TokioIo::new(Watched::new(stream, early, Rc::clone(&activity), Letters::Kept));
     let mut connection = pin!(worker.http.http2.serve_connection(io, service));
     let mut deadline = pin!(sleep_until(activity.deadline()));
