@@ -124,7 +124,6 @@ pub(super) async fn serve(
     now::tick();
     let activity = Activity::new(Rc::clone(&worker.limits));
     let _entry = worker.roster().enter(&activity);
-    let _ = socket.set_nodelay(true); // a socket that cannot be told so still works
     let mut deadline = pin!(sleep_until(activity.deadline()));
     let mut stream = Stream::Tcp(socket);
     let parked = &worker.counters.parked;

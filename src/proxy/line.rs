@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::batch::{self, SMALL_BYTES};
@@ -131,7 +132,10 @@ impl Line {
     /// What fails here fails again where it can be told.
     fn try_write(&self, piece: &[u8]) -> io::Result<usize> {
         match self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp) {
-            Some(socket) => socket.try_write(piece),
+            // Not by way of the C library, which would look after the cancelling of threads.
+            Some(socket) => {
+                socket.try_io(Interest::WRITABLE, || Ok(send(socket, piece, SendFlags::NOSIGNAL)?))
+            }
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }

@@ -136,10 +136,11 @@ fn not_ours(error: io::Error, address: SocketAddr) -> ClaimError {
     }
 }
 
-/// Without SO_REUSEADDR a port with connections in TIME_WAIT would look taken.
+/// Without SO_REUSEADDR a port with connections in TIME_WAIT would look taken. Its connections have TCP_NODELAY from it.
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    let _ = socket.set_tcp_nodelay(true); // a socket that cannot be told so still works
     if address.is_ipv6() {
         socket.set_only_v6(true)?; // IPv4 and IPv6 are claimed each for itself
     }
@@ -231,6 +232,14 @@ mod tests {
         let v6 = claim(SocketAddr::new("::".parse().unwrap(), v4.address.port()), 2).unwrap();
         assert_eq!(v6.address.port(), v4.address.port());
         assert_eq!(strangers(v4.address, &v4.inodes), [], "the other family is no stranger");
+    }
+
+    #[test]
+    fn what_is_written_to_a_connection_goes_out_at_once() {
+        let ours = claim("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let _client = TcpStream::connect(ours.address).unwrap();
+        let accepted = ours.sockets.iter().find_map(|member| member.accept().ok());
+        assert!(accepted.unwrap().0.nodelay().unwrap());
     }
 
     #[test]

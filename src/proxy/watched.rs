@@ -158,6 +158,9 @@ impl AsyncWrite for Watched {
             return Poll::Ready(Ok(()));
         }
         self.line.belongs_to(cx.waker());
+        if self.line.is_plain_tcp() {
+            return self.line.poll_sent(); // it is closed right after this, which says the same
+        }
         self.line.poll_shutdown()
     }
 }
