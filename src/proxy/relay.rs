@@ -25,7 +25,7 @@ const STAND_IN_BYTES: usize = 1024 * 1024;
 fn piece_bytes(connections: usize) -> usize {
     match connections {
         0..=16 => 128 * 1024,
-        _ => 32 * 1024,
+        _ => 16 * 1024,
     }
 }
 
