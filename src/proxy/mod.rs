@@ -5,7 +5,6 @@
 
 mod accept;
 mod activity;
-mod allocator;
 mod batch;
 mod body;
 mod connect;
@@ -18,6 +17,7 @@ mod letters;
 mod line;
 mod link;
 mod listen;
+mod memory;
 mod now;
 mod park;
 mod pool;
@@ -66,6 +66,9 @@ const CLAIM_BACKOFF: [Duration; 4] =
 
 /// Between two looks whether another program listens on a port of ours.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// After so long the start is over, and what only it needed can go.
+const START: Duration = Duration::from_secs(1);
 
 /// What the data plane is given.
 #[derive(Debug)]
@@ -153,6 +156,7 @@ impl Plane {
         let mut later = CLAIM_BACKOFF.iter().skip(1);
         let mut pause = CLAIM_BACKOFF[0];
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        let mut start = std::pin::pin!(tokio::time::sleep(START));
         loop {
             let complete = self.wanted.iter().all(Wanted::is_ours);
             tokio::select! {
@@ -164,6 +168,7 @@ impl Plane {
                     self.claim_what_is_free();
                     pause = later.next().copied().unwrap_or(pause);
                 }
+                () = &mut start, if !start.is_elapsed() => memory::let_go_of_code(),
                 _ = looks.tick() => {
                     self.wanted.iter_mut().for_each(Wanted::look);
                     self.tell();

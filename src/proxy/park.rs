@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
-use super::allocator;
+use super::memory;
 use super::now;
 use super::stream::Stream;
 use crate::shared::stats::Counter;
@@ -70,7 +70,7 @@ impl Awake {
             }
             sleep(MOMENT).await;
             now::tick();
-            if leavings.are_due(self.count()) && allocator::give_back() {
+            if leavings.are_due(self.count()) && memory::give_back() {
                 leavings.were_returned();
             }
             leavings.add(self.wake_idle());

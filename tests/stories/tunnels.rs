@@ -174,7 +174,7 @@ async fn visitors_that_do_not_read_hold_a_bounded_amount_and_lose_nothing() {
     })
     .await;
     let door = Doorman::start(&Settings::panel(panel.url())).await;
-    let start = door.process.memory_kib("VmRSS");
+    let start = door.process.memory_kib("RssAnon");
     let mut visitors = Vec::new();
     for _ in 0..STALLED {
         visitors.push(enter(&door).await);
@@ -182,7 +182,7 @@ async fn visitors_that_do_not_read_hold_a_bounded_amount_and_lose_nothing() {
     for _ in 0..STALLED {
         tokio::time::timeout(4 * SOON, told.recv()).await.expect("all buffers are full").unwrap();
     }
-    let held = door.process.memory_kib("VmRSS").saturating_sub(start);
+    let held = door.process.memory_kib("RssAnon").saturating_sub(start);
     println!("{STALLED} stalled tunnels held {held} KiB, {} KiB each", held / STALLED);
     let bound = BASE_KIB + STALLED * STALLED_KIB;
     assert!(held < bound, "{held} KiB, more than {bound}");
@@ -208,7 +208,7 @@ async fn a_tunnel_that_says_nothing_costs_next_to_nothing() {
     let door = Doorman::start(&Settings::panel(panel.url())).await;
     drop(enter(&door).await);
     all_gone(&door).await;
-    let start = door.process.memory_kib("VmRSS");
+    let start = door.process.memory_kib("RssAnon");
     let mut visitors = Vec::new();
     for _ in 0..IDLE {
         let mut visitor = enter(&door).await;
@@ -219,7 +219,7 @@ async fn a_tunnel_that_says_nothing_costs_next_to_nothing() {
 
     let bound = IDLE * IDLE_BYTES / 1024;
     let held = until("idle tunnels are small", SOON, async || {
-        let held = door.process.memory_kib("VmRSS").saturating_sub(start);
+        let held = door.process.memory_kib("RssAnon").saturating_sub(start);
         (held < bound).then_some(held)
     })
     .await;

@@ -72,7 +72,7 @@ impl Process {
         .await
     }
 
-    /// A line of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
+    /// A line of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`, or `RssAnon`, which code does not count for.
     pub fn memory_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).expect("a running process");

@@ -142,7 +142,7 @@ async fn stalled_readers_of_many_streams_hold_a_bounded_amount() {
     })
     .await;
     let door = door(&panel, &[("body_timeout", "5s")]).await;
-    let before = door.process.memory_kib("VmRSS");
+    let before = door.process.memory_kib("RssAnon");
     // The largest windows there are: only the door's own limits hold.
     let mut greedy = Frames::open(door.https().await, &[(4, 0x7fff_ffff)]).await;
     greedy.send(&frame(frames::WINDOW_UPDATE, 0, 0, &0x7fff_0000u32.to_be_bytes())).await;
@@ -153,7 +153,7 @@ async fn stalled_readers_of_many_streams_hold_a_bounded_amount() {
     // It grows until all that may be held is held: then it stays as it is, until the time of the bodies is over.
     let mut peak = 0;
     until("the connection is cut", SOON, async || {
-        peak = peak.max(door.process.memory_kib("VmRSS"));
+        peak = peak.max(door.process.memory_kib("RssAnon"));
         (door.metric("doorman_connections").await == 0).then_some(())
     })
     .await;
@@ -168,7 +168,7 @@ async fn withstands<F: Future<Output = ()>>(door: &Doorman, attack: impl FnOnce(
     let https = door.https().await;
     let mut other = Multiplexed::open(https, &tls::trusting_anybody(&["h2"])).await;
     assert_eq!(other.get("/").await.0, 200);
-    let before = door.process.memory_kib("VmRSS");
+    let before = door.process.memory_kib("RssAnon");
     let attacker = Frames::open(https, &[]).await;
     let mut attack = std::pin::pin!(attack(attacker));
 
@@ -189,7 +189,7 @@ async fn withstands<F: Future<Output = ()>>(door: &Doorman, attack: impl FnOnce(
     let served = tokio::time::timeout(2 * SOON, served).await.expect("the attack comes to an end");
     let mut other = Multiplexed::open(https, &tls::trusting_anybody(&["h2"])).await;
     assert_eq!(other.get("/").await.0, 200);
-    let after = door.process.memory_kib("VmRSS");
+    let after = door.process.memory_kib("RssAnon");
     println!("{served} requests of others were served; {before} KiB before, {after} KiB after");
     assert!(after < before + GROWTH_KIB, "it grew from {before} to {after} KiB");
 }

@@ -36,8 +36,8 @@ async fn five_thousand_idle_connections_cost_4_kib_each_and_are_given_back() {
     // What is set up once is not divided among them.
     drop(Connection::open(http).await.get("/").await);
     gone(&door).await;
-    let start = door.process.memory_kib("VmRSS");
-    let more = async || door.process.memory_kib("VmRSS").saturating_sub(start);
+    let start = door.process.memory_kib("RssAnon");
+    let more = async || door.process.memory_kib("RssAnon").saturating_sub(start);
 
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -66,6 +66,31 @@ async fn five_thousand_idle_connections_cost_4_kib_each_and_are_given_back() {
 }
 
 #[tokio::test]
+async fn the_code_that_only_the_start_needed_does_not_stay() {
+    let panel = Upstream::answering(|_| plain(200, "ok")).await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+    let http = door.http().await;
+    assert_eq!(Connection::open(http).await.get("/").await.status(), 200);
+    until("most of the code is unmapped", SOON, async || {
+        let (all, resident) = code_kib(door.process.id());
+        (resident < all / 4).then_some(())
+    })
+    .await;
+    assert_eq!(Connection::open(http).await.get("/").await.status(), 200);
+}
+
+/// The process's own code as it is mapped, and how much of it is.
+fn code_kib(pid: u32) -> (u64, u64) {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut lines = maps.lines().skip_while(|line| !(line.contains(" r-xp ") && line.ends_with("/doorman")));
+    let mut kib = |field: &str| {
+        let line = lines.find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    (kib("Size:"), kib("Rss:"))
+}
+
+#[tokio::test]
 async fn two_hundred_downloads_whose_readers_stop_hold_a_bounded_amount() {
     let (tell, _) = watch::channel(0u64);
     let sent = tell.clone();
@@ -91,7 +116,7 @@ async fn two_hundred_downloads_whose_readers_stop_hold_a_bounded_amount() {
     .await;
     let settings = Settings::panel(panel.url()).set("http", "body_timeout", "10m");
     let door = Doorman::start(&settings).await;
-    let start = door.process.memory_kib("VmRSS");
+    let start = door.process.memory_kib("RssAnon");
     let mut readers = Vec::new();
     for _ in 0..DOWNLOADS {
         let mut client = Connection::open(door.http().await).await;
@@ -102,7 +127,7 @@ async fn two_hundred_downloads_whose_readers_stop_hold_a_bounded_amount() {
     let mut full = sent.subscribe();
     let all = full.wait_for(|full| *full == DOWNLOADS);
     tokio::time::timeout(4 * SOON, all).await.expect("all buffers are full").unwrap();
-    let more = async || door.process.memory_kib("VmRSS").saturating_sub(start);
+    let more = async || door.process.memory_kib("RssAnon").saturating_sub(start);
     let held = more().await;
     drop(readers);
     gone(&door).await;
