@@ -26,7 +26,9 @@ impl Store {
             Read::Missing => Ok(None),
             Read::Damaged => {
                 warn!(path = %path.display(), "this file is damaged; it is put aside as .bad");
-                put_aside(path)?;
+                if let Err(error) = put_aside(path) {
+                    warn!(error = %Chain(&error), "it stays where it is"); // a disk that is read-only holds good copies
+                }
                 Ok(None)
             }
         }

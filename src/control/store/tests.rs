@@ -167,25 +167,131 @@ fn an_order_is_lost_only_with_both_of_its_files() {
     assert!(matches!(store.pending().unwrap(), InFlight::Nothing));
 }
 
+fn memory() -> Memory {
+    serde_json::from_str(r#"{"failures": 7}"#).unwrap()
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// What was put aside because of its damage.
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("json.bad")
+}
+
+#[test]
+fn what_is_kept_twice_is_the_same_in_both_files_and_private() {
+    let (_dir, store) = store();
+    store.save_memory(&memory()).unwrap();
+    store.save_pending(&pending("key")).unwrap();
+    for name in [STATE, PENDING] {
+        let both = [format!("{name}.json"), format!("{name}.copy.json")].map(|name| store.dir.join(name));
+        assert_eq!(text(&both[0]), text(&both[1]));
+        assert_eq!(both.map(|path| mode(&path)), [0o600; 2], "{name}");
+    }
+}
+
 #[test]
 fn the_memory_is_lost_only_with_both_of_its_files() {
     let (_dir, store) = store();
-    let memory: Memory = serde_json::from_str(r#"{"failures": 7}"#).unwrap();
-    store.save_memory(&memory).unwrap();
-    fs::write(store.dir.join("state.json"), "{").unwrap();
-    assert_eq!(store.memory().unwrap(), memory);
-    assert!(store.dir.join("state.json.bad").exists());
-    fs::write(store.dir.join("state.copy.json"), "{").unwrap();
-    assert_eq!(store.memory().unwrap(), memory, "the first was made again");
+    let (first, second) = (store.dir.join("state.json"), store.dir.join("state.copy.json"));
+    let kept = || store.memory().unwrap() == memory();
+    store.save_memory(&memory()).unwrap();
+    fs::write(&first, "{").unwrap();
+    assert!(kept());
+    assert_eq!((text(&aside(&first)), text(&first)), ("{".to_owned(), text(&second)), "it is made again");
+    fs::write(&second, "{").unwrap();
+    assert!(kept(), "the first is enough");
+    fs::remove_file(&second).unwrap();
+    assert!(kept());
+    store.save_memory(&memory()).unwrap();
+    fs::remove_file(&first).unwrap();
+    assert!(kept());
+
+    fs::write(&first, "{").unwrap();
+    fs::write(&second, "{").unwrap();
+    assert!(!kept());
+    store.save_memory(&memory()).unwrap();
+    assert!(kept() && text(&first) == text(&second), "as if nothing had been");
+}
+
+#[test]
+fn what_is_kept_twice_is_read_from_the_copy_whatever_is_the_matter_with_the_first() {
+    let (dir, store) = store();
+    let first = store.dir.join("state.json");
+    let spoil = [
+        |first: &Path| fs::create_dir(first).unwrap(),
+        |first: &Path| symlink(first, first).unwrap(), // the disk gives an error, and no bytes
+        |first: &Path| {
+            // It cannot be put aside.
+            fs::create_dir_all(aside(first).join("in the way")).unwrap();
+            fs::write(first, "{").unwrap();
+        },
+    ];
+    for (case, spoil) in spoil.into_iter().enumerate() {
+        let store = Store::at(&dir.path().join(case.to_string()));
+        store.prepare().unwrap();
+        let first = store.dir.join(first.file_name().unwrap());
+        store.save_memory(&memory()).unwrap();
+        fs::remove_file(&first).unwrap();
+        spoil(&first);
+        assert_eq!(store.memory().unwrap(), memory(), "case {case}");
+    }
+
+    store.save_memory(&memory()).unwrap();
+    for name in ["state.json", "state.copy.json"] {
+        let path = store.dir.join(name);
+        fs::remove_file(&path).unwrap();
+        symlink(&path, &path).unwrap();
+    }
+    assert!(store.memory().is_err(), "a disk that gives neither is no empty one");
+}
+
+#[test]
+fn of_two_files_the_first_is_written_first_and_removed_last() {
+    let (_dir, store) = store();
+    let (first, second) = (store.dir.join("pending.json"), store.dir.join("pending.copy.json"));
+    fs::create_dir(&second).unwrap(); // as if killed there
+    assert!(store.save_pending(&pending("key")).is_err());
+    assert!(first.exists());
+    assert!(store.forget_pending().is_err());
+    assert!(first.exists());
+
+    fs::remove_dir(&second).unwrap();
+    store.save_pending(&pending("key")).unwrap();
+    fs::remove_file(&first).unwrap();
+    fs::create_dir(&first).unwrap();
+    assert!(store.save_pending(&pending("another")).is_err());
+    assert!(!text(&second).contains("another"));
+    assert!(store.forget_pending().is_err());
+    assert!(!second.exists());
+}
+
+#[test]
+fn what_is_damaged_and_cannot_be_put_aside_is_in_nobodys_way() {
+    let (_dir, store) = store();
+    let path = store.dir.join("account.json");
+    fs::write(&path, "{").unwrap();
+    fs::create_dir_all(aside(&path).join("in the way")).unwrap();
+    assert!(store.account("https://a").unwrap().is_none());
+    let account = KeptAccount {
+        key_pkcs8: None,
+        credentials: None,
+        made_at: datetime!(2026-01-01 00:00 UTC),
+        first_order_at: None,
+    };
+    store.save_account("https://a", account).unwrap();
+    assert!(store.account("https://a").unwrap().is_some());
 }
 
 #[test]
 fn a_damaged_state_file_is_put_aside() {
     let (_dir, store) = store();
-    fs::write(store.dir.join("state.json"), "{").unwrap();
+    let first = store.dir.join("state.json");
+    fs::write(&first, "{").unwrap();
     assert_eq!(store.memory().unwrap(), Memory::default());
-    assert!(store.dir.join("state.json.bad").exists());
-    assert!(!store.dir.join("state.json").exists());
+    assert!(aside(&first).exists() && !first.exists());
 }
 
 #[test]

@@ -28,17 +28,20 @@ pub(super) enum Kept<T> {
 }
 
 impl Store {
+    /// # Errors
+    /// The disk gives neither file. That of the first alone is no reason to forget what is in the second.
     pub(super) fn read_twice<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
     ) -> Result<Kept<T>, StoreError> {
-        if let Some(value) = self.read_json(&self.first(name))? {
+        let first = self.read_json(&self.first(name));
+        if let Ok(Some(value)) = first {
             return Ok(Kept::Value(value));
         }
         let second = self.second(name);
         Ok(match json::read(&second)? {
-            Read::Missing => Kept::Nothing,
-            Read::Damaged => Kept::Torn { at: written_at(&second)? },
+            Read::Missing => first.map(|_| Kept::Nothing)?,
+            Read::Damaged => first.and_then(|_| Ok(Kept::Torn { at: written_at(&second)? }))?,
             Read::Value(value) => {
                 warn!(path = %second.display(), "what was lost with a file is taken from its copy");
                 if let Err(error) = self.save_json(&format!("{name}.json"), &value) {
