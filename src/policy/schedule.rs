@@ -154,7 +154,7 @@ pub fn pause(failures: u32, life: Option<Duration>, urgency: Urgency, jitter: Ji
         Urgency::Pressing => step.min(HOURLY),
     };
     let longest = life.map_or(step, |life| life / TRIES_IN_A_LIFE);
-    jitter.spread(step.min(longest).max(SHORTEST_PAUSE), PAUSE_SPREAD)
+    jitter.spread(step.min(longest), PAUSE_SPREAD).max(SHORTEST_PAUSE)
 }
 
 /// The CA's budget of failed validations: five at once, one more every twelve minutes, per identifier and account.
@@ -346,7 +346,12 @@ mod tests {
         assert_eq!(pause(9, Some(MINUTE * 2), Urgency::Calm, Jitter::NONE), Duration::from_millis(7500));
         assert_eq!(pause(1, Some(Duration::from_secs(10)), Urgency::Calm, Jitter::NONE), SHORTEST_PAUSE);
         assert_eq!(pause(0, None, Urgency::Pressing, Jitter::NONE), MINUTE);
-        assert_eq!(pause(1, None, Urgency::Pressing, Jitter::new(-1.0)), Duration::from_secs(54));
+        for (jitter, seconds) in [(-1.0, 54), (0.0, 60), (1.0, 66)] {
+            let pause = pause(1, None, Urgency::Pressing, Jitter::new(jitter));
+            assert_eq!(pause, Duration::from_secs(seconds), "give or take 10 %");
+        }
+        let ten_seconds = Some(Duration::from_secs(10));
+        assert_eq!(pause(1, ten_seconds, Urgency::Calm, Jitter::new(-1.0)), SHORTEST_PAUSE, "never less");
     }
 
     #[test]
@@ -425,6 +430,15 @@ mod tests {
         let next = Life { not_before: again, not_after: again + HOUR * 160 };
         let open = ledger.closed_until(again, "a", Some(next)).unwrap();
         assert!(open <= next.latest(DAY * 3), "and the next one is not late either: {open}");
+    }
+
+    #[test]
+    fn what_counts_no_more_is_forgotten_and_of_the_rest_not_everything_is_kept() {
+        let mut ledger = Ledger::default();
+        (0..200).for_each(|_| ledger.enter(T0, "a", Cause::Force));
+        assert_eq!(ledger.issued.len(), Ledger::LONGEST);
+        ledger.enter(T0 + DAY * 8, "a", Cause::Due);
+        assert_eq!(ledger.issued.len(), 1);
     }
 
     #[test]
