@@ -153,6 +153,32 @@ fn a_port_that_is_taken_for_weeks_costs_nothing_but_a_warning_while_443_is_ours(
 }
 
 #[test]
+fn in_a_year_the_state_grows_no_larger_than_in_two_months() {
+    let size = |world: &World| serde_json::to_string(&world.lifecycle.memory()).unwrap().len();
+    let mut world = undisturbed(SHORTLIVED, DAY * 60);
+    let before = size(&world);
+    world.live_until(BEGIN + DAY * 365);
+    assert!(world.ca.issued.len() > 100);
+    assert!(size(&world) < before + 500, "{before} and then {}", size(&world));
+}
+
+#[test]
+fn what_the_ca_refuses_is_asked_again_when_it_is_critical_and_then_once_a_day() {
+    let mut world = undisturbed(SHORTLIVED, HOUR * 70);
+    let (before, critical) = (world.tries.len(), world.disk.live.unwrap().life.critical_from());
+    world.befalls(Misfortune::Refused, DAY * 7);
+    world.live_until(BEGIN + HOUR * 70 + DAY * 7);
+    let tries = &world.tries[before..];
+    assert!(tries[0] < critical - DAY && tries[1] == critical, "{tries:?}, critical at {critical}");
+    assert!(tries[1..].windows(2).all(|two| two[1] - two[0] == DAY) && tries.len() > 3, "{tries:?}");
+
+    world.befalls(Misfortune::None, DAY * 2);
+    world.live_until(BEGIN + HOUR * 70 + DAY * 9);
+
+    assert_eq!(world.lifecycle.word(world.now), Word::Valid);
+}
+
+#[test]
 fn who_cannot_be_reached_on_any_port_tries_the_second_way_once() {
     let mut world = undisturbed(SHORTLIVED, DAY * 3);
     world.all_ports = Ports::Both;

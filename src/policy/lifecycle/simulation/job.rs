@@ -164,6 +164,7 @@ impl World {
                 let at = self.now + self.up_to(HOUR * 3);
                 Some((Class::Ca, Disposition::NotBefore(at)))
             }
+            Misfortune::Refused => Some((Class::Configuration, Disposition::Refused)),
             Misfortune::RateLimited => Some((Class::RateLimit, Disposition::RateLimited(Some(end)))),
             Misfortune::Clock if self.clock.unsigned_abs() > CLOCK_TOLERANCE => {
                 Some((Class::Clock, Disposition::Retry))

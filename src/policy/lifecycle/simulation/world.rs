@@ -37,6 +37,8 @@ pub(super) enum Misfortune {
     Clock,
     /// An administrator insists, again and again.
     Impatience,
+    /// The CA refuses what the configuration asks for. No dice throws this: it is what somebody has written.
+    Refused,
 }
 
 pub(super) struct World {
