@@ -160,6 +160,9 @@ fn listener(listener: &Value, look: Look) -> Row {
     if let Some(detail) = look.said(listener, "detail").filter(|_| listener["holder"].is_null()) {
         rest.push_str(&format!("{}{detail}", look.words.colon));
     }
+    if let Some(remedy) = look.said(listener, "remedy") {
+        rest.push_str(&format!("{}{remedy}", look.words.colon));
+    }
     let place = [text(&listener["address"]).to_owned(), text(&listener["kind"]).to_owned()];
     Row { place, state: text(&listener["state"]).to_owned(), rest }
 }
@@ -343,6 +346,7 @@ mod tests {
             "listeners": [{
                 "address": "0.0.0.0:80", "kind": "http", "state": "waiting",
                 "holder": {"pid": 42, "program": "nginx", "unit": "nginx.service"},
+                "remedy": "move it", "remedy_words": {"en": "move it", "zh-CN": "请移走"},
             }],
             "xray": [], "troubles": [], "local_ca_sha256": null,
         })
@@ -358,7 +362,8 @@ mod tests {
             "next renewal  2026-01-01 04:00:00 UTC, in 3 h\n",
             "failures      3 in a row\n",
             "last error    validation: the CA could not validate 203.0.113.7:",
-            "listener      0.0.0.0:80 http waiting, held by nginx, pid 42, nginx.service\n",
+            "listener      0.0.0.0:80 http waiting, held by nginx, pid 42, nginx.service:\n",
+            " move it\n",
             "since 2026-01-01 00:00:00 UTC, 1 h ago\n",
         ] {
             assert!(table.contains(part), "{part} is not in\n{table}");
@@ -378,7 +383,8 @@ mod tests {
             "下次续期      2026-01-01 04:00:00 UTC，3 小时后\n",
             "失败          连续 3 次\n",
             "最近的错误    validation：CA 未能验证 203.0.113.7：“connection refused”；80\n",
-            "监听          0.0.0.0:80 http 等待中，占用者：nginx，pid 42，nginx.service\n",
+            "监听          0.0.0.0:80 http 等待中，占用者：nginx，pid\n",
+            " 42，nginx.service：请移走\n",
             "告警          80 端口被其他程序占用，证书无法续期：port_taken，告知于 2026-01-01\n",
             "启动于 2026-01-01 00:00:00 UTC，1 小时前\n",
         ] {

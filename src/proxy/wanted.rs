@@ -110,6 +110,7 @@ impl Wanted {
             Standing::Waiting { detail, by } => (State::Waiting, detail.clone(), by.holder.clone(), None),
             Standing::Ours { beside, .. } => (State::Listening, None, None, beside.holder.clone()),
         };
+        let remedy = holder.as_ref().or(joined.as_ref()).map(|other| other.remedy(self.address.port()));
         Listener {
             address: self.address,
             kind: self.kind,
@@ -118,6 +119,8 @@ impl Wanted {
             detail_words: detail,
             holder,
             joined,
+            remedy: remedy.as_ref().map(ToString::to_string),
+            remedy_words: remedy,
         }
     }
 

@@ -78,6 +78,10 @@ pub struct Listener {
     pub holder: Option<Holder>,
     /// Who else listens there while it is ours.
     pub joined: Option<Holder>,
+    /// What to do about whoever that is.
+    pub remedy: Option<String>,
+    /// The same in each language.
+    pub remedy_words: Option<Sentence>,
 }
 
 /// What a listener serves.

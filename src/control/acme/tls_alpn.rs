@@ -179,6 +179,8 @@ mod tests {
             detail_words: None,
             holder: None,
             joined: None,
+            remedy: None,
+            remedy_words: None,
         };
         assert!(is_a_way(&listener("0.0.0.0:443", Kind::Https)));
         assert!(!is_a_way(&listener("0.0.0.0:8443", Kind::Https)));

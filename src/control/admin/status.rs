@@ -304,6 +304,8 @@ mod tests {
             detail_words: None,
             holder: None,
             joined: None,
+            remedy: None,
+            remedy_words: None,
         }
     }
 

@@ -180,6 +180,9 @@ pub(super) fn listeners(html: &mut Html, words: &Words, language: Language, stat
         if let Some(joined) = &listener.joined {
             aside(html, words.joined_by, joined.in_words().in_language(language));
         }
+        if let Some(remedy) = &listener.remedy_words {
+            aside(html, "", remedy.in_language(language));
+        }
         html.raw("</td></tr>");
     }
     html.raw("</tbody></table></section>");

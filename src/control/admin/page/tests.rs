@@ -46,6 +46,8 @@ fn status() -> Status {
                 kind: Occupant::Other,
             }),
             joined: None,
+            remedy: None,
+            remedy_words: None,
         }],
         xray: Vec::new(),
         xray_note: None,
