@@ -2,6 +2,7 @@
 
 mod holders;
 mod joiners;
+mod sandbox;
 
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::support::free_port;
 use crate::support::upstream::{Upstream, plain};
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// Has the kernel refuse something to the program that it becomes.
+const WITHOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/without.py");
 
 #[tokio::test]
 async fn the_second_doorman_says_who_has_the_port_and_takes_over_when_the_first_ends() {

@@ -13,7 +13,7 @@ use crate::support::upstream::{Upstream, plain};
 use crate::support::{free_port, until};
 
 /// Gives the directory of the configuration to nobody, and becomes the program that follows as that user.
-const AS_NOBODY: [&str; 4] = [
+pub(super) const AS_NOBODY: [&str; 4] = [
     "sh",
     "-ec",
     "chown -R 65534:65534 \"$(dirname \"$4\")\"
@@ -120,7 +120,12 @@ async fn a_service_that_has_the_port_is_named_with_the_command_that_stops_it() {
 
     let told = &status["listeners"][0]["holder"];
     assert_eq!((&told["unit"], &told["pid"]), (&UNIT.into(), &holder.id().into()), "{status:#}");
-    door.process.says(&format!("systemctl disable --now {UNIT}"), SOON).await;
+    let remedy = format!("systemctl disable --now {UNIT}");
+    door.process.says(&remedy, SOON).await;
+    assert!(status["listeners"][0]["remedy"].as_str().unwrap().contains(&remedy), "{status:#}");
+    let shown = door.command(&["status"]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains(&remedy), "{shown}");
 }
 
 /// A control group as systemd makes them. Its process must have ended when this is dropped.

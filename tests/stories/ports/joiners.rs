@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
-use super::SOON;
+use super::{SOON, WITHOUT};
 use crate::support::client::get;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::free_port;
@@ -26,6 +26,7 @@ async fn who_joins_our_port_gets_no_connection_and_is_named() {
 
         assert_eq!(joined(&status)["pid"], std::process::id(), "{status:#}");
         assert_eq!(status["listeners"][0]["state"], "listening");
+        assert!(status["listeners"][0]["remedy"].is_string(), "{status:#}");
         door.process.says("another program listens on a port of ours too", SOON).await;
         for _ in 0..VISITS {
             assert_eq!(get(address, "/").await.status(), 200);
@@ -82,7 +83,7 @@ async fn is_missed(certificate: fn(Settings) -> Settings) {
 #[tokio::test]
 async fn where_the_kernel_does_not_steer_the_door_works_and_the_joiner_is_named_all_the_same() {
     let panel = Upstream::panel().await;
-    let launcher = ["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/without_steering.py")];
+    let launcher = ["python3", WITHOUT, "steering"];
     let door = Doorman::start_by(&launcher, &settings(&panel, "127.0.0.1")).await;
     let address = door.http().await;
     door.process.says("the kernel does not let us steer connections", SOON).await;
@@ -98,7 +99,7 @@ async fn where_the_kernel_does_not_steer_the_door_works_and_the_joiner_is_named_
     assert!((1..clients.len()).contains(&taken), "{taken}: this is what steering is for");
 }
 
-fn settings(panel: &Upstream, loopback: &str) -> Settings {
+pub(super) fn settings(panel: &Upstream, loopback: &str) -> Settings {
     let address = format!("{loopback}:{}", free_port());
     Settings::panel(panel.url()).set("http", "workers", 2).set("http", "listen", vec![address])
 }
@@ -118,7 +119,7 @@ fn joined(status: &serde_json::Value) -> &serde_json::Value {
 }
 
 /// Listens beside the door, as any program of its user may. It does not block.
-fn join(address: SocketAddr) -> TcpListener {
+pub(super) fn join(address: SocketAddr) -> TcpListener {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None).unwrap();
     socket.set_reuse_port(true).unwrap();
     socket.bind(&address.into()).unwrap();
