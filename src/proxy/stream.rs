@@ -2,12 +2,10 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -29,9 +27,6 @@ pub(super) fn buffer_bytes(connections: usize) -> usize {
 
 /// The same for one stream of HTTP/2.
 pub(super) const STREAM_BUFFER_BYTES: usize = 128 * 1024;
-
-/// Most that is read at once of a message that is then copied: as much as hyper has room for at first.
-const RECV_BYTES: usize = 8 * 1024;
 
 /// Between the probes of a tunnel that is silent.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -100,32 +95,9 @@ impl Stream {
     }
 }
 
-/// Reads as tokio does, but not by way of the C library, which would look after the cancelling of threads.
-fn poll_recv(tcp: &TcpStream, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-    let mut room = [MaybeUninit::uninit(); RECV_BYTES];
-    let most = buf.remaining().min(RECV_BYTES);
-    loop {
-        ready!(tcp.poll_read_ready(cx))?;
-        let mut read = false;
-        let tried = tcp.try_io(Interest::READABLE, || {
-            let ((message, _), _) = recv(tcp, &mut room[..most], RecvFlags::empty())?;
-            buf.put_slice(message);
-            read = true;
-            // Less than there is room for was all that has come, and to look again would be for nothing.
-            if (1..most).contains(&message.len()) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match (read, tried) {
-            (true, _) => return Poll::Ready(Ok(())),
-            (false, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-            (false, tried) => return Poll::Ready(tried),
-        }
-    }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) if buf.remaining() <= SMALL_BYTES => poll_recv(stream, cx, buf),
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::TlsServer(stream) => Pin::new(stream).poll_read(cx, buf),
