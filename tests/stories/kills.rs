@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::doorman::{Doorman, Settings};
-use crate::support::pebble::{Pebble, Terms};
+use crate::support::pebble::{Pebble, Terms, Version};
 use crate::support::upstream::Upstream;
 use crate::support::{free_port, tls, until};
 
@@ -18,9 +18,18 @@ const REQUESTS: u32 = 14;
 
 #[tokio::test]
 async fn kill_9_at_fifty_random_moments_leaves_one_account_whole_pairs_and_no_order_too_many() {
+    is_killed_fifty_times(Version::Current).await;
+}
+
+#[tokio::test]
+async fn the_same_before_debians_pebble() {
+    is_killed_fifty_times(Version::Debian).await;
+}
+
+async fn is_killed_fifty_times(version: Version) {
     let panel = Upstream::panel().await;
     let port = free_port();
-    let pebble = Pebble::start(Terms { retry_after: (0, 0), ..Terms::quick(port) }).await;
+    let pebble = Pebble::start(Terms { retry_after: (0, 0), version, ..Terms::quick(port) }).await;
     let settings = Settings::panel(panel.url())
         .certificate(&pebble, &["127.0.0.1"])
         .set("http", "listen", vec![format!("127.0.0.1:{port}")])

@@ -9,7 +9,7 @@ use super::{ORDER, Visitor, moment, with_certificate};
 use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::fault_proxy::{Fault, FaultProxy, Resource};
-use crate::support::pebble::{Pebble, Terms};
+use crate::support::pebble::{Pebble, Terms, Version};
 use crate::support::upstream::Upstream;
 use crate::support::{free_port, tls, until};
 
@@ -24,7 +24,11 @@ pub(super) struct Faulty {
 
 impl Faulty {
     pub(super) async fn start(plan: impl FnOnce(&FaultProxy)) -> Self {
-        Self::of(|terms| terms, |settings| settings, plan).await
+        Self::with(Version::Current, plan).await
+    }
+
+    pub(super) async fn with(version: Version, plan: impl FnOnce(&FaultProxy)) -> Self {
+        Self::of(|terms| Terms { version, ..terms }, |settings| settings, plan).await
     }
 
     pub(super) async fn of(
@@ -59,12 +63,16 @@ impl Faulty {
 
 #[tokio::test]
 async fn a_long_retry_after_is_when_the_next_try_begins() {
+    is_put_off(Version::Current).await;
+}
+
+pub(super) async fn is_put_off(version: Version) {
     for (fault, class) in [
         (Fault::page(503, "Retry-After: 7200\r\n", "<html>busy</html>"), "ca"),
         (Fault::problem(429, "rateLimited", "Retry-After: 7200\r\n"), "rate_limit"),
     ] {
         let told = clock::now();
-        let faulty = Faulty::start(|proxy| proxy.plan(Resource::NewOrder, 1, fault)).await;
+        let faulty = Faulty::with(version, |proxy| proxy.plan(Resource::NewOrder, 1, fault)).await;
 
         let status = faulty.failed().await;
 
@@ -84,8 +92,12 @@ async fn a_long_retry_after_is_when_the_next_try_begins() {
 
 #[tokio::test]
 async fn a_short_retry_after_is_waited_for_within_the_try() {
+    is_waited_for(Version::Current).await;
+}
+
+pub(super) async fn is_waited_for(version: Version) {
     let busy = Fault::page(503, "Retry-After: 1\r\n", "busy");
-    let faulty = Faulty::start(|proxy| proxy.plan(Resource::NewOrder, 2, busy)).await;
+    let faulty = Faulty::with(version, |proxy| proxy.plan(Resource::NewOrder, 2, busy)).await;
 
     let status = faulty.door.reaches("valid", ORDER).await;
 
@@ -95,8 +107,12 @@ async fn a_short_retry_after_is_waited_for_within_the_try() {
 
 #[tokio::test]
 async fn a_page_instead_of_json_is_a_failure_that_names_the_status() {
+    answers_in_html(Version::Current).await;
+}
+
+pub(super) async fn answers_in_html(version: Version) {
     let page = Fault::page(500, "Content-Type: text/html\r\n", "<html><h1>Oops</h1></html>");
-    let faulty = Faulty::start(|proxy| proxy.break_down(page)).await;
+    let faulty = Faulty::with(version, |proxy| proxy.break_down(page)).await;
 
     let status = faulty.failed().await;
 
@@ -169,7 +185,12 @@ async fn a_ca_that_breaks_down_on_its_way_to_us_finds_the_token_all_the_same() {
 
 #[tokio::test]
 async fn a_storm_of_bad_nonces_is_lived_through() {
-    let faulty = Faulty::of(|terms| Terms { nonce_reject: 60, ..terms }, |settings| settings, |_| {}).await;
+    refuses_nonces(Version::Current).await;
+}
+
+pub(super) async fn refuses_nonces(version: Version) {
+    let terms = |terms| Terms { nonce_reject: 60, version, ..terms };
+    let faulty = Faulty::of(terms, |settings| settings, |_| {}).await;
 
     faulty.door.reaches("valid", ORDER * 2).await;
 
@@ -224,8 +245,13 @@ async fn a_ca_that_hangs_is_given_up_after_half_a_minute_and_the_panel_never_not
 
 #[tokio::test]
 async fn a_ca_that_cannot_reach_us_is_said_with_the_address_it_tried() {
+    cannot_reach_us(Version::Current).await;
+}
+
+pub(super) async fn cannot_reach_us(version: Version) {
     let nobody = free_port();
-    let faulty = Faulty::of(|terms| Terms { http_port: nobody, ..terms }, |settings| settings, |_| {}).await;
+    let terms = |terms| Terms { http_port: nobody, version, ..terms };
+    let faulty = Faulty::of(terms, |settings| settings, |_| {}).await;
 
     let status = faulty.failed().await;
 
@@ -275,22 +301,4 @@ async fn another_address_gets_another_certificate_and_the_old_one_serves_until_t
     let after = door.reaches("valid", ORDER).await;
     assert_eq!(after["certificate"]["identifiers"], serde_json::json!(["::1"]));
     assert_eq!((pebble.issued(), pebble.accounts()), (2, 1));
-}
-
-#[tokio::test]
-async fn debians_pebble_knows_neither_profiles_nor_windows_and_issues_all_the_same() {
-    let faulty = Faulty::of(Terms::of_debian, |settings| settings, |_| {}).await;
-
-    let status = faulty.door.reaches("valid", ORDER).await;
-
-    let orders = faulty.proxy.payloads(Resource::NewOrder);
-    assert!(
-        orders.iter().all(|order| order["profile"].is_null() && order["replaces"].is_null()),
-        "{orders:#?}"
-    );
-    assert_eq!(faulty.proxy.asked(Resource::RenewalInfo), 0);
-    let certificate = &status["certificate"];
-    let (from, to) = (moment(&certificate["not_before"]), moment(&certificate["not_after"]));
-    let part = (moment(&status["next_renewal_at"]) - from) / (to - from);
-    assert!((0.47..0.53).contains(&part), "renewed after {part} of its life");
 }

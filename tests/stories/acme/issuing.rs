@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{ORDER, Visitor, address, with_certificate};
+use super::{ORDER, Visitor, address, moment, with_certificate};
 use crate::support::client::{Connection, get};
 use crate::support::doorman::{self, Doorman, Settings};
-use crate::support::pebble::{Pebble, Terms};
+use crate::support::pebble::{Pebble, Terms, Version};
 use crate::support::upstream::{self, Upstream};
 use crate::support::{free_port, tls, until};
 
@@ -67,9 +67,13 @@ async fn flags_alone_are_enough_and_the_certificate_is_there_within_ten_seconds(
 
 #[tokio::test]
 async fn one_certificate_holds_the_v4_and_the_v6_address() {
+    issues_for_both_families(Version::Current).await;
+}
+
+pub(super) async fn issues_for_both_families(version: Version) {
     let panel = Upstream::panel().await;
     let port = free_port();
-    let pebble = Pebble::start(Terms::quick(port)).await;
+    let pebble = Pebble::start(Terms { version, ..Terms::quick(port) }).await;
     let settings = Settings::panel(panel.url())
         .certificate(&pebble, &["127.0.0.1", "::1"])
         .set("http", "listen", vec![format!("127.0.0.1:{port}"), format!("[::1]:{port}")])
@@ -192,10 +196,11 @@ async fn every_listener_answers_the_token_while_it_is_published() {
 }
 
 #[tokio::test]
-async fn it_renews_by_itself_with_the_same_account() {
+async fn it_renews_by_itself_with_the_same_account_and_the_same_profile() {
     let panel = Upstream::panel().await;
     let port = free_port();
-    let terms = Terms { life: Duration::from_secs(24), ..Terms::quick(port) };
+    const LIFE: Duration = Duration::from_secs(24);
+    let terms = Terms { life: LIFE, ..Terms::quick(port) };
     let pebble = Pebble::start(terms).await;
     let door = Doorman::start(&with_certificate(&panel, &pebble, port)).await;
     let first = door
@@ -209,6 +214,9 @@ async fn it_renews_by_itself_with_the_same_account() {
 
     assert_eq!(second["certificate"]["self_signed"], false);
     assert_eq!(second["failures"], 0);
+    let certificate = &second["certificate"];
+    let life = moment(&certificate["not_after"]) - moment(&certificate["not_before"]);
+    assert!(life <= LIFE, "the profile `default` has ninety days: {life}");
     assert_eq!(pebble.accounts(), 1);
     assert_eq!(pebble.issued(), 2);
     let stream = tls::connect(door.https().await, &tls::trusting(&pebble.root().await, &[])).await.unwrap();
@@ -217,9 +225,13 @@ async fn it_renews_by_itself_with_the_same_account() {
 
 #[tokio::test]
 async fn a_ca_that_remembers_the_validation_sends_nobody_and_still_issues() {
+    remembers_the_validation(Version::Current).await;
+}
+
+pub(super) async fn remembers_the_validation(version: Version) {
     let panel = Upstream::panel().await;
     let port = free_port();
-    let pebble = Pebble::start(Terms { authz_reuse: 100, ..Terms::quick(port) }).await;
+    let pebble = Pebble::start(Terms { authz_reuse: 100, version, ..Terms::quick(port) }).await;
     let door = Doorman::start(&with_certificate(&panel, &pebble, port)).await;
     door.reaches("valid", ORDER).await;
     let looked = pebble.validated().len();

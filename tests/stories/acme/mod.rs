@@ -1,6 +1,7 @@
 //! The certificate's life with a real CA, Pebble, from the first order to a CA that is gone.
 
 mod accounts;
+mod debians_pebble;
 mod faults;
 mod issuing;
 pub(crate) mod life;
