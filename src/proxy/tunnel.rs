@@ -62,7 +62,6 @@ struct Way {
     progress: Progress,
     /// What was read and has not been taken yet.
     rest: Bytes,
-    unflushed: bool,
     /// Much comes at a time.
     bulk: bool,
 }
@@ -77,7 +76,7 @@ enum Progress {
 
 impl Way {
     fn new(early: Bytes) -> Self {
-        Self { progress: Progress::Open, rest: early, unflushed: true, bulk: false }
+        Self { progress: Progress::Open, rest: early, bulk: false }
     }
 
     /// Moves what there is; ready when the direction is at its end.
@@ -88,7 +87,11 @@ impl Way {
                 Progress::Open => match self.poll_carry(from, to)? {
                     Poll::Ready(0) => self.progress = Progress::Ended,
                     Poll::Ready(_) => {}
-                    Poll::Pending => return self.poll_flush(to),
+                    // What was written may still be in TLS, or have met a full socket since.
+                    Poll::Pending => {
+                        ready!(to.poll_flush())?;
+                        return Poll::Pending;
+                    }
                 },
                 Progress::Ended => {
                     ready!(to.poll_shutdown())?;
@@ -131,19 +134,9 @@ impl Way {
                 rest = &rest[written..];
             }
             self.rest = Bytes::copy_from_slice(rest);
-            self.unflushed = true;
             self.bulk = length >= MANY_BYTES;
             Poll::Ready(Ok(length))
         })
-    }
-
-    /// Nothing more can be moved now: TLS may still have something that was written.
-    fn poll_flush(&mut self, to: &Line) -> Poll<io::Result<()>> {
-        if self.unflushed {
-            ready!(to.poll_flush())?;
-            self.unflushed = false;
-        }
-        Poll::Pending
     }
 }
 
