@@ -12,11 +12,16 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Room for what is said of the client.
-const WHO_ASKS: usize = 4;
+static NO_HOST: HeaderValue = HeaderValue::from_static("");
+static HTTP: HeaderValue = HeaderValue::from_static("http");
+static HTTPS: HeaderValue = HeaderValue::from_static("https");
+static UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
+static WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+static CONNECTION_TE: HeaderValue = HeaderValue::from_static("TE");
 
 /// Room for the fields that [`request`] may add.
-const ADDED: usize = WHO_ASKS + 2;
+const ADDED: usize = 6;
 
 /// What is known of a request besides its fields.
 #[derive(Clone, Copy, Debug)]
@@ -34,49 +39,67 @@ pub struct Origin<'a> {
     pub websocket: bool,
 }
 
-/// The fields of a request as they go to the upstream.
+/// The fields of a request as they go to the upstream; see [`for_each_of_request`].
+#[must_use]
+pub fn request(incoming: &HeaderMap, origin: Origin<'_>) -> HeaderMap {
+    let mut outgoing = HeaderMap::with_capacity(incoming.len() + ADDED);
+    for_each_of_request(incoming, origin, |name, value| {
+        outgoing.append(name, value.clone());
+    });
+    outgoing
+}
+
+/// Calls `each` for every field of a request as it goes to the upstream, in order.
 ///
 /// Hop-by-hop fields and those that a `Connection` line names are gone, `Host` is the one asked for, what others claimed about the
 /// client is replaced by what the socket shows, unless the peer is trusted.
-#[must_use]
-pub fn request(mut incoming: HeaderMap, origin: Origin<'_>) -> HeaderMap {
-    if let Some(host) = origin.host
-        && !origin.websocket
-        && is_for(&incoming, host)
-        && HopByHop::of(&incoming).drop_from(&mut incoming)
-    {
-        incoming.reserve(WHO_ASKS);
-        say_who_asks(&mut incoming, origin);
-        return incoming; // nothing to build
+pub fn for_each_of_request(
+    incoming: &HeaderMap,
+    origin: Origin<'_>,
+    mut each: impl FnMut(&HeaderName, &HeaderValue),
+) {
+    let nominated = Nominated::of(incoming);
+    let mut has_host = incoming.contains_key(header::HOST);
+    if !has_host {
+        each(&header::HOST, origin.host());
     }
-    let nominated = Nominated::of(&incoming);
-    let trailers = !origin.websocket && asks_for_trailers(&incoming);
-    let mut outgoing = HeaderMap::with_capacity(incoming.len() + ADDED);
-    outgoing.insert(header::HOST, origin.host.cloned().unwrap_or(HeaderValue::from_static("")));
-    for_each_field(incoming, |name, value| {
-        let dropped = name == header::HOST
-            || is_hop_by_hop(&name)
-            || nominated.contains(&name)
-            || (is_claim_about_client(&name) && !(origin.trusted && name != header::FORWARDED));
-        if !dropped {
-            outgoing.append(name, value);
+    let mut vouched_for = Vec::new();
+    for (name, value) in incoming {
+        if name == header::HOST {
+            if std::mem::take(&mut has_host) {
+                each(name, origin.host());
+            }
+            continue;
         }
-    });
-    if trailers {
-        outgoing.insert(header::TE, HeaderValue::from_static("trailers"));
+        if is_hop_by_hop(name) || nominated.contains(name) {
+            continue;
+        }
+        if !is_claim_about_client(name) {
+            each(name, value);
+            continue;
+        }
+        if !origin.trusted || name == header::FORWARDED {
+            continue;
+        }
+        if name != X_FORWARDED_FOR {
+            each(name, value);
+        } else if !vouched_for.contains(&name) {
+            each(name, &joined(incoming.get_all(name).iter().chain([origin.peer]), b", "));
+        }
+        vouched_for.push(name);
     }
     if origin.websocket {
-        outgoing.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        outgoing.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    } else if trailers {
-        outgoing.insert(header::CONNECTION, HeaderValue::from_static("TE"));
+        each(&header::CONNECTION, &UPGRADE);
+        each(&header::UPGRADE, &WEBSOCKET);
+    } else if asks_for_trailers(incoming) {
+        each(&header::TE, &TRAILERS);
+        each(&header::CONNECTION, &CONNECTION_TE);
     }
-    if origin.trusted {
-        add_who_asks(&mut outgoing, origin);
-    } else {
-        say_who_asks(&mut outgoing, origin);
-    }
-    outgoing
+    origin.for_each_claim(|name, value| {
+        if !vouched_for.contains(&name) {
+            each(name, value);
+        }
+    });
 }
 
 /// A response whose end could be found in two places.
@@ -89,16 +112,22 @@ pub struct Ambiguous;
 /// # Errors
 /// A transfer coding other than one `chunked`, a length beside one, or several lengths (RFC 9112 section 6.3).
 pub fn response(mut incoming: HeaderMap, websocket: bool) -> Result<HeaderMap, Ambiguous> {
-    let mut lengths = 0;
-    for (name, value) in &incoming {
+    let (mut lengths, mut hop_by_hop) = (0, HopByHop::Nothing);
+    for (index, (name, value)) in incoming.iter().enumerate() {
         if name == header::CONTENT_LENGTH {
             lengths += 1;
             if lengths > 1 || !value.as_bytes().iter().all(u8::is_ascii_digit) {
                 return Err(Ambiguous);
             }
+        } else if is_hop_by_hop(name) {
+            let lonely = hop_by_hop == HopByHop::Nothing
+                && index + 1 == incoming.len()
+                && name == header::CONNECTION
+                && elements(value).all(is_connection_option);
+            hop_by_hop = if lonely { HopByHop::Last } else { HopByHop::More };
         }
     }
-    if !websocket && HopByHop::of(&incoming).drop_from(&mut incoming) {
+    if !websocket && hop_by_hop.drop_from(&mut incoming) {
         return Ok(incoming); // nothing to build
     }
     match transfer_coding(&incoming) {
@@ -132,6 +161,22 @@ pub fn trailers(incoming: HeaderMap) -> HeaderMap {
         }
     });
     outgoing
+}
+
+/// Of the trailers of a request only those that its head announces in `Trailer` (RFC 9110 section 6.6.2).
+pub fn keep_announced(trailers: &mut HeaderMap, announced: &[HeaderName]) {
+    let fields = std::mem::take(trailers);
+    for_each_field(fields, |name, value| {
+        if announced.contains(&name) && !is_for_the_head(&name) {
+            trailers.append(name, value);
+        }
+    });
+}
+
+/// The names that a head announces as trailers.
+#[must_use]
+pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
+    tokens(headers, &header::TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
 /// How a message says that its body is coded for the way.
@@ -203,38 +248,22 @@ pub fn is_ipv6_literal(host: &HeaderValue) -> bool {
     host.as_bytes().first() == Some(&b'[')
 }
 
-/// `X-Forwarded-*` and `X-Real-IP`, where nothing of the kind is left of what came in.
-///
-/// Panels make subscription links from `X-Forwarded-Host`, else `X-Real-IP`, else `Host`; with an IPv6 literal only the
-/// last gives a link that works, so the first two stay away.
-fn say_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
-    outgoing.append(X_FORWARDED_FOR, origin.peer.clone());
-    outgoing.append(X_FORWARDED_PROTO, origin.scheme());
-    if let Some(host) = origin.name() {
-        outgoing.append(X_FORWARDED_HOST, host.clone());
-        outgoing.append(X_REAL_IP, origin.peer.clone());
-    }
-}
-
-/// The same where a trusted peer may have said it: that stays, and the peer is added to the chain.
-fn add_who_asks(outgoing: &mut HeaderMap, origin: Origin<'_>) {
-    let chain = joined(outgoing.get_all(X_FORWARDED_FOR).iter().chain([origin.peer]), b", ");
-    outgoing.insert(X_FORWARDED_FOR, chain);
-    outgoing.entry(X_FORWARDED_PROTO).or_insert(origin.scheme());
-    if let Some(host) = origin.name() {
-        outgoing.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
-        outgoing.entry(X_REAL_IP).or_insert_with(|| origin.peer.clone());
-    }
-}
-
 impl Origin<'_> {
-    fn scheme(&self) -> HeaderValue {
-        HeaderValue::from_static(if self.secure { "https" } else { "http" })
+    fn host(&self) -> &HeaderValue {
+        self.host.unwrap_or(&NO_HOST)
     }
 
-    /// The host, if it is none that may not be repeated.
-    fn name(&self) -> Option<&HeaderValue> {
-        self.host.filter(|host| !is_ipv6_literal(host))
+    /// Calls `each` for `X-Forwarded-*` and `X-Real-IP` as we know them.
+    ///
+    /// Panels make subscription links from `X-Forwarded-Host`, else `X-Real-IP`, else `Host`; with an IPv6 literal only the
+    /// last gives a link that works, so the first two stay away.
+    fn for_each_claim(&self, mut each: impl FnMut(&HeaderName, &HeaderValue)) {
+        each(&X_FORWARDED_FOR, self.peer);
+        each(&X_FORWARDED_PROTO, if self.secure { &HTTPS } else { &HTTP });
+        if let Some(host) = self.host.filter(|host| !is_ipv6_literal(host)) {
+            each(&X_FORWARDED_HOST, host);
+            each(&X_REAL_IP, self.peer);
+        }
     }
 }
 
@@ -250,20 +279,6 @@ enum HopByHop {
 }
 
 impl HopByHop {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut found = headers.keys().enumerate().filter(|(_, name)| is_hop_by_hop(name));
-        match (found.next(), found.next()) {
-            (None, _) => Self::Nothing,
-            (Some((index, &header::CONNECTION)), None)
-                if index + 1 == headers.len()
-                    && tokens(headers, &header::CONNECTION).all(is_connection_option) =>
-            {
-                Self::Last
-            }
-            (Some(_), _) => Self::More,
-        }
-    }
-
     /// Drops it if that leaves the others in their order. `false`: they must be built anew.
     fn drop_from(self, headers: &mut HeaderMap) -> bool {
         if self == Self::Last {
@@ -286,24 +301,26 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     }
 }
 
+/// What only a head may say: how to route, read, check or keep a message (RFC 9110 section 6.5.1).
+fn is_for_the_head(name: &HeaderName) -> bool {
+    [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::MAX_FORWARDS,
+        header::SET_COOKIE,
+        header::TRAILER,
+    ]
+    .contains(name)
+}
+
 fn is_claim_about_client(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip"
     )
-}
-
-/// Whether `Host` is this one and no other, and nothing is claimed about the client.
-fn is_for(incoming: &HeaderMap, host: &HeaderValue) -> bool {
-    let mut hosts = 0;
-    let plain = incoming.iter().all(|(name, value)| {
-        if name == header::HOST {
-            hosts += 1;
-            return value == host;
-        }
-        !is_claim_about_client(name)
-    });
-    plain && hosts == 1
 }
 
 fn asks_for_trailers(headers: &HeaderMap) -> bool {
@@ -312,11 +329,12 @@ fn asks_for_trailers(headers: &HeaderMap) -> bool {
 
 /// The elements of a comma-separated field, over all of its lines.
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
+    headers.get_all(name).iter().flat_map(elements)
+}
+
+/// The elements of one line of such a field.
+fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Calls `each` for every field, in order, repeated names included.

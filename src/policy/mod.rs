@@ -1,8 +1,10 @@
 //! Decisions, and nothing but: no task, no socket, no file, no clock, no randomness.
 
 pub mod alert;
+pub mod content;
 pub mod failure;
 pub mod finding;
+pub mod head;
 pub mod headers;
 pub mod letters;
 pub mod lifecycle;

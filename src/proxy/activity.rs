@@ -2,7 +2,7 @@
 //!
 //! One deadline a connection, moved by what happens on it; no request arms a timer of its own.
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::now::{self, Instant};
 use super::relay::Relay;
 use crate::config::Limits;
+use crate::policy::letters::Letters;
 
 /// Where a connection stands; each phase has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +58,8 @@ pub(super) struct Activity {
     alarm: Cell<bool>,
     /// hyper is asked to let go of it, and must not close it on that occasion.
     parking: Cell<bool>,
-    /// The head of the request that was read last, where that is known to be all that was read.
-    head: RefCell<Vec<u8>>,
+    /// How hyper reads the names of its requests.
+    letters: Cell<Letters>,
     /// Something came in that hyper, as it was made for this connection, must not read.
     withheld: Cell<bool>,
     /// What is written goes out as it is.
@@ -94,7 +95,7 @@ impl Activity {
             watched: Cell::new(false),
             alarm: Cell::new(false),
             parking: Cell::new(false),
-            head: RefCell::default(),
+            letters: Cell::new(Letters::Kept),
             withheld: Cell::new(false),
             plain: Cell::default(),
             relay: RefCell::default(),
@@ -151,21 +152,12 @@ impl Activity {
         self.parking.get()
     }
 
-    /// These bytes are a request head and nothing else; none means that this is not known.
-    pub(super) fn remember_head(&self, bytes: &[u8]) {
-        let mut head = self.head.borrow_mut();
-        head.clear();
-        head.extend_from_slice(bytes);
+    pub(super) fn set_letters(&self, letters: Letters) {
+        self.letters.set(letters);
     }
 
-    /// What was remembered needs no memory any more.
-    pub(super) fn forget_head(&self) {
-        self.head.take();
-    }
-
-    /// The head of the request in progress as it came, where that is known.
-    pub(super) fn head(&self) -> Option<Ref<'_, [u8]>> {
-        Ref::filter_map(self.head.borrow(), |head| (!head.is_empty()).then_some(&head[..])).ok()
+    pub(super) fn letters(&self) -> Letters {
+        self.letters.get()
     }
 
     pub(super) fn set_withheld(&self, withheld: bool) {

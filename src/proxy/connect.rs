@@ -13,11 +13,9 @@ use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::link::Link;
 use super::stream::Stream;
 use super::wire::Wire;
 use crate::config::{Address, Scheme, Upstream};
-use crate::policy::letters::Letters;
 use crate::shared::trust::{self, TrustError};
 
 /// What `connect` and `socket` say when descriptors, ports or memory have run out on this side.
@@ -71,9 +69,6 @@ pub(super) enum ConnectError {
     /// Its host cannot be named in TLS.
     #[error("the upstream's host is no name that TLS knows")]
     ServerName(#[from] rustls::pki_types::InvalidDnsNameError),
-    /// HTTP could not begin.
-    #[error("the connection to the upstream could not be used")]
-    Http(#[source] hyper::Error),
     /// `connect_timeout` was over.
     #[error("the upstream did not accept the connection in time")]
     TimedOut,
@@ -86,9 +81,7 @@ impl ConnectError {
             Self::Connect(error) => {
                 matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
             }
-            Self::Lookup(_) | Self::Handshake(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => {
-                false
-            }
+            Self::Lookup(_) | Self::Handshake(_) | Self::ServerName(_) | Self::TimedOut => false,
         }
     }
 
@@ -98,7 +91,7 @@ impl ConnectError {
             Self::Connect(error) | Self::Lookup(error) => {
                 Errno::from_io_error(error).is_some_and(|errno| OUR_LIMITS.contains(&errno))
             }
-            Self::Handshake(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => false,
+            Self::Handshake(_) | Self::ServerName(_) | Self::TimedOut => false,
         }
     }
 
@@ -109,9 +102,7 @@ impl ConnectError {
                 let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
                 matches!(cause, Some(rustls::Error::InvalidMessage(_)))
             }
-            Self::Lookup(_) | Self::Connect(_) | Self::ServerName(_) | Self::Http(_) | Self::TimedOut => {
-                false
-            }
+            Self::Lookup(_) | Self::Connect(_) | Self::ServerName(_) | Self::TimedOut => false,
         }
     }
 
@@ -135,18 +126,10 @@ impl Connector {
     }
 
     /// A connection that is ready for a request.
-    pub(super) async fn connect(
-        &self,
-        upstream: &Upstream,
-        letters: Letters,
-        buffer_bytes: usize,
-    ) -> Result<Link, ConnectError> {
-        tokio::time::timeout(upstream.connect_timeout, async {
-            let stream = self.stream(&upstream.address).await?;
-            Link::open(stream, letters, buffer_bytes).await.map_err(ConnectError::Http)
-        })
-        .await
-        .unwrap_or(Err(ConnectError::TimedOut))
+    pub(super) async fn connect(&self, upstream: &Upstream) -> Result<Stream, ConnectError> {
+        tokio::time::timeout(upstream.connect_timeout, self.stream(&upstream.address))
+            .await
+            .unwrap_or(Err(ConnectError::TimedOut))
     }
 
     async fn stream(&self, address: &Address) -> Result<Stream, ConnectError> {

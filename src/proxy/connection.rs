@@ -78,11 +78,6 @@ impl Protocols {
         Self { usual: http1, kept, http2, max_header_bytes: limits.max_header_bytes }
     }
 
-    /// For a head whose names are in the usual letters.
-    pub(super) fn usual(&self) -> &http1::Builder {
-        &self.usual
-    }
-
     /// For one of so many connections.
     fn http1(&self, letters: Letters, connections: usize) -> http1::Builder {
         let mut builder = match letters {

@@ -1,36 +1,50 @@
 //! The way to an upstream and back.
 
 use std::error::Error as _;
-use std::future::Future;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::uri::{PathAndQuery, Uri};
-use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Body;
+use hyper::ext::ReasonPhrase;
 use tracing::{debug, warn};
 
 use super::body::ResponseBody;
 use super::connect::{ConnectError, Trouble};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
-use super::link::{ExchangeError, Said};
+use super::link::ExchangeError;
 use super::pool::{Lease, Pool};
-use super::relay;
+use super::reread::{self, Told};
 use super::respond;
 use super::service::Client;
 use super::timer::Timer;
 use super::tunnel::Side;
-use super::upload::{Opener, RequestBody, Upload};
+use super::upload::{Opener, Upload};
 use crate::config::Address;
+use crate::policy::head::{self, Head};
 use crate::policy::headers::{self, Ambiguous, Origin};
+use crate::policy::letters::Letters;
+
+static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
+/// Room for the head of a usual request.
+const HEAD_BYTES: usize = 1024;
+
+/// What Go's own server says to TLS, with status 400 in HTTP/1.0 and not one field.
+const ANSWER_OF_GO: &[u8] = b"Client sent an HTTP request to an HTTPS server.\n";
 
 /// A request as it goes to the upstream.
 pub(super) struct Outbound {
-    /// Boxed, because it is handed on several times.
-    request: Box<Request<RequestBody>>,
+    /// As it is sent, and sent again.
+    head: Vec<u8>,
+    method: Method,
+    upload: Option<Upload>,
     terms: Terms,
 }
 
@@ -84,59 +98,92 @@ pub(super) fn prepare(
     let origin =
         Origin { peer: &client.name, host, secure: client.door.secure, trusted: client.trusted, websocket };
     let timer = client.timer(response_timeout);
+    let method = parts.method.clone();
+    let asks = parts.headers.contains_key(header::EXPECT);
+    let announced = if bodiless { Vec::new() } else { headers::announced(&parts.headers) };
+    let body = match (bodiless, incoming.size_hint().exact()) {
+        (true, _) => BodyKind::Absent,
+        (false, Some(_)) => BodyKind::Sized,
+        (false, None) => BodyKind::Chunked,
+    };
+    let head = write_head(client.letters(), parts, origin, body);
     if bodiless {
         timer.sent();
-        let request = head(parts, origin, RequestBody::Empty);
-        return Outbound { request, terms: Terms { websocket, repeatable, timer, asked: None } };
+        return Outbound {
+            head,
+            method,
+            upload: None,
+            terms: Terms { websocket, repeatable, timer, asked: None },
+        };
     }
-    let unsized_body = incoming.size_hint().exact().is_none();
-    let body = RequestBody::Relayed(Upload::new(incoming, timer.clone()));
-    let mut request = head(parts, origin, body);
-    if unsized_body {
-        // Told nothing, hyper takes it that a GET has no body.
-        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    let asked = request.headers().contains_key(header::EXPECT).then(|| ask_first(&mut request, &timer));
-    Outbound { request, terms: Terms { websocket, repeatable, timer, asked: asked.flatten() } }
+    let mut upload = Upload::new(incoming, announced, timer.clone());
+    let asked = asks.then(|| {
+        timer.sent();
+        upload.hold_back()
+    });
+    Outbound { head, method, upload: Some(upload), terms: Terms { websocket, repeatable, timer, asked } }
 }
 
-/// Holds the body back until the upstream says that it wants it.
-fn ask_first(request: &mut Request<RequestBody>, timer: &Timer) -> Option<Opener> {
-    let opener = request.body_mut().hold_back()?;
-    timer.sent();
-    let opened = opener.clone();
-    hyper::ext::on_informational(request, move |answer| {
-        if answer.status() == StatusCode::CONTINUE {
-            opened.open();
-        }
+/// What follows the head of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyKind {
+    Absent,
+    Sized,
+    Chunked,
+}
+
+/// The head with its target in origin form and its fields rewritten.
+fn write_head(letters: Letters, mut parts: Parts, origin: Origin<'_>, body: BodyKind) -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    head::write_request_line(&mut head, &parts.method, target);
+    headers::for_each_of_request(&parts.headers, origin, |name, value| {
+        head::write_field(&mut head, name, value);
     });
-    Some(opener)
+    if body == BodyKind::Chunked {
+        head::write_field(&mut head, &header::TRANSFER_ENCODING, &CHUNKED);
+    }
+    head.extend_from_slice(b"\r\n");
+    if letters == Letters::Usual {
+        return head;
+    }
+    parts.headers = headers::request(&parts.headers, origin);
+    if body == BodyKind::Chunked {
+        parts.headers.insert(header::TRANSFER_ENCODING, CHUNKED.clone());
+    }
+    // Without it no more is lost than letters.
+    reread::head(for_hyper(parts, body)).unwrap_or(head)
+}
+
+/// A request for hyper to write, which shows an authority if there is one.
+fn for_hyper(mut parts: Parts, body: BodyKind) -> Request<Told> {
+    if parts.uri.authority().is_some() {
+        let target = parts.uri.into_parts().path_and_query;
+        parts.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    }
+    parts.version = Version::HTTP_11;
+    let told = if body == BodyKind::Absent { Told::Nothing } else { Told::Something };
+    Request::from_parts(parts, told)
 }
 
 /// Forwards a request and relays the answer; what goes wrong becomes a 502 or 504.
-pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> Response<ResponseBody> {
-    let Outbound { mut request, terms } = outbound;
-    let tunnel = if terms.websocket { client.worker.gate.tunnel() } else { None };
-    if terms.websocket && tunnel.is_none() {
+pub(super) async fn to(client: &Client, pool: &Rc<Pool>, mut outbound: Outbound) -> Response<ResponseBody> {
+    let tunnel = if outbound.terms.websocket { client.worker.gate.tunnel() } else { None };
+    if outbound.terms.websocket && tunnel.is_none() {
         return respond::status(StatusCode::SERVICE_UNAVAILABLE);
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
-        let spare = terms.repeatable.then(|| Spare::of(client, &request));
-        match (exchange(lease, request, &terms.timer).await, spare) {
-            (Ok((response, lease)), _) => return relay(client, response, lease, tunnel, &terms).await,
-            (Err(ExchangeError::Unsent(unsent)), _) => request = unsent,
-            (Err(error), Some(spare)) if error.is_silence() => match spare.into_request(client) {
-                Some(spare) => request = spare,
-                None => return refuse(client, pool, &terms, &Failure::Exchange(error)),
-            },
-            (Err(error), _) => return refuse(client, pool, &terms, &Failure::Exchange(error)),
+        match exchange(lease, &mut outbound).await {
+            Ok((head, lease)) => return relay(client, head, lease, tunnel, &outbound.terms).await,
+            Err(error) if error.is_silence() && outbound.terms.repeatable => {}
+            Err(error) => return refuse(client, pool, &outbound.terms, &Failure::Exchange(error)),
         }
     }
     Box::pin(async {
-        match pool.open(terms.repeatable).await {
-            Ok(lease) => over(client, lease, Outbound { request, terms }, tunnel).await,
-            Err(error) => refuse(client, pool, &terms, &Failure::Connect(error)),
+        match pool.open(outbound.terms.repeatable).await {
+            Ok(lease) => over(client, lease, outbound, tunnel).await,
+            Err(error) => refuse(client, pool, &outbound.terms, &Failure::Connect(error)),
         }
     })
     .await
@@ -146,146 +193,100 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, outbound: Outbound) -> 
 pub(super) async fn over(
     client: &Client,
     lease: Lease,
-    outbound: Outbound,
+    mut outbound: Outbound,
     tunnel: Option<TunnelPlace>,
 ) -> Response<ResponseBody> {
-    let Outbound { request, terms } = outbound;
     let pool = Rc::clone(lease.pool());
-    match exchange(lease, request, &terms.timer).await {
-        Ok((response, lease)) => relay(client, response, lease, tunnel, &terms).await,
-        Err(error) => refuse(client, &pool, &terms, &Failure::Exchange(error)),
+    match exchange(lease, &mut outbound).await {
+        Ok((head, lease)) => relay(client, head, lease, tunnel, &outbound.terms).await,
+        Err(error) => refuse(client, &pool, &outbound.terms, &Failure::Exchange(error)),
     }
 }
 
-/// The request with its target in origin form and its fields rewritten; hyper's record of the names' letter case goes
-/// along in the extensions.
-fn head(parts: Parts, origin: Origin<'_>, body: RequestBody) -> Box<Request<RequestBody>> {
-    let mut request = Box::new(Request::new(body));
-    *request.method_mut() = parts.method;
-    *request.uri_mut() = origin_form(parts.uri);
-    *request.headers_mut() = headers::request(parts.headers, origin);
-    *request.extensions_mut() = parts.extensions;
-    request
-}
-
-/// The target as origin servers want it, byte for byte (RFC 9112 section 3.2.1).
-fn origin_form(uri: Uri) -> Uri {
-    if uri.authority().is_none() {
-        return uri;
+/// Sends a request, with its body if that was not sent before, and waits for the head of the answer.
+async fn exchange(mut lease: Lease, outbound: &mut Outbound) -> Result<(Head, Lease), ExchangeError> {
+    let Outbound { head, method, upload, terms } = outbound;
+    lease.link().begin(head, method.clone(), upload.take());
+    let answer = poll_fn(|cx| lease.link().poll_answer(&terms.timer, cx)).await;
+    let answer = match answer {
+        Err(ExchangeError::Malformed(_)) if lease.link().said_tls() => return Err(ExchangeError::Tls),
+        answer => answer?,
+    };
+    let like_go = answer.status == StatusCode::BAD_REQUEST
+        && answer.version == Version::HTTP_10
+        && answer.fields.is_empty();
+    if like_go && poll_fn(|cx| lease.link().poll_says(ANSWER_OF_GO, cx)).await {
+        return Err(ExchangeError::Tls);
     }
-    let target = uri.into_parts().path_and_query;
-    Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
-}
-
-/// Not an `async fn`, so that the future does not keep the request besides where it is needed.
-fn exchange(
-    mut lease: Lease,
-    request: Box<Request<RequestBody>>,
-    timer: &Timer,
-) -> impl Future<Output = Result<(Response<Incoming>, Lease), ExchangeError>> {
-    let sent = lease.link().send(*request);
-    async move {
-        let mut response = match lease.link().receive(sent, timer).await {
-            Ok(response) => response,
-            Err(ExchangeError::Failed(error)) if error.is_parse() => {
-                let tls = lease.take().speaks_tls();
-                return Err(if tls { ExchangeError::Tls } else { ExchangeError::Failed(error) });
-            }
-            Err(error) => return Err(error),
-        };
-        if lease.link().is_told_of_tls(&mut response).await {
-            return Err(ExchangeError::Tls);
-        }
-        lease.pool().answered();
-        Ok((response, lease))
-    }
-}
-
-/// A request without a body, again.
-enum Spare {
-    /// Its head can be read once more.
-    Read,
-    /// A copy. Its field names lose their letter case: hyper's record of it costs more to copy on every request than it is
-    /// worth on the few that are repeated.
-    Copy(Box<Request<RequestBody>>),
-}
-
-impl Spare {
-    fn of(client: &Client, request: &Request<RequestBody>) -> Self {
-        if client.is_head_known() {
-            return Self::Read;
-        }
-        let mut copy = Box::new(Request::new(RequestBody::Empty));
-        copy.method_mut().clone_from(request.method());
-        copy.uri_mut().clone_from(request.uri());
-        copy.headers_mut().clone_from(request.headers());
-        Self::Copy(copy)
-    }
-
-    fn into_request(self, client: &Client) -> Option<Box<Request<RequestBody>>> {
-        match self {
-            Self::Read => client.read_again().map(|outbound| outbound.request),
-            Self::Copy(request) => Some(request),
-        }
-    }
+    lease.pool().answered();
+    Ok((answer, lease))
 }
 
 /// The upstream's answer as the client gets it.
 async fn relay(
     client: &Client,
-    response: Response<Incoming>,
+    answer: Head,
     mut lease: Lease,
     tunnel: Option<TunnelPlace>,
     terms: &Terms,
 ) -> Response<ResponseBody> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Box::pin(switch(client, response, lease, tunnel, terms)).await;
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(client, answer, lease, tunnel, terms);
     }
-    if response.version() == Version::HTTP_10 {
-        lease.retire(); // hyper would ask for more in HTTP/1.0 too, which has no chunks
-    }
-    let (mut parts, incoming) = response.into_parts();
-    let large = incoming.size_hint().exact().is_some_and(|length| length >= relay::WORTH_BYTES);
-    if large && headers::is_last(&parts.headers) {
-        lease.retire(); // hyper knows, but is not asked after a body that it did not see
-    }
-    parts.headers = match headers::response(parts.headers, false) {
-        Ok(headers) => headers,
+    let mut response = match response(client, lease.pool(), answer, false) {
+        Ok(response) => response,
         Err(ambiguous) => {
-            lease.retire();
+            lease.link().retire();
             return refuse(client, lease.pool(), terms, &Failure::Answer(ambiguous));
         }
     };
-    parts.version = Version::HTTP_11;
-    let said = parts.extensions.remove::<Said>().map(|Said(said)| said);
-    let mut response = Response::from_parts(parts, ResponseBody::relayed(incoming, lease, said));
+    *response.body_mut() = ResponseBody::relayed(lease);
     if terms.is_incomplete() {
         respond::close_after(&mut response); // the rest of the request is not read as another one
-    } else if large {
-        response.body_mut().may_be_moved();
     }
     response
 }
 
-/// Relays a 101, after which the connection becomes a tunnel.
-async fn switch(
+/// The head of an answer as hyper is to write it.
+fn response(
     client: &Client,
-    response: Response<Incoming>,
+    pool: &Pool,
+    answer: Head,
+    websocket: bool,
+) -> Result<Response<ResponseBody>, Ambiguous> {
+    let mut response = Response::new(ResponseBody::whole(Bytes::new()));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers::response(answer.fields, websocket)?;
+    if client.sees_letters() {
+        let record = answer.unusual.and_then(|names| pool.record(&names));
+        *response.extensions_mut() = record.unwrap_or_default();
+        if let Some(Ok(reason)) = answer.reason.map(ReasonPhrase::try_from) {
+            response.extensions_mut().insert(reason);
+        }
+    }
+    Ok(response)
+}
+
+/// Relays a 101, after which the connection becomes a tunnel.
+fn switch(
+    client: &Client,
+    answer: Head,
     lease: Lease,
     tunnel: Option<TunnelPlace>,
     terms: &Terms,
 ) -> Response<ResponseBody> {
-    let Some(place) = tunnel.filter(|_| headers::is_websocket(response.headers())) else {
-        return refuse(client, lease.pool(), terms, &Failure::Unasked);
+    let pool = Rc::clone(lease.pool());
+    let Some(place) = tunnel.filter(|_| headers::is_websocket(&answer.fields)) else {
+        return refuse(client, &pool, terms, &Failure::Unasked);
     };
-    let (mut parts, _) = response.into_parts();
-    parts.headers = match headers::response(parts.headers, true) {
-        Ok(headers) => headers,
-        Err(ambiguous) => return refuse(client, lease.pool(), terms, &Failure::Answer(ambiguous)),
+    let response = match response(client, &pool, answer, true) {
+        Ok(response) => response,
+        Err(ambiguous) => return refuse(client, &pool, terms, &Failure::Answer(ambiguous)),
     };
-    let (stream, early) = lease.take().into_stream().await;
-    client.tunnel.replace(Some((Side { stream, early }, place)));
-    Response::from_parts(parts, ResponseBody::whole(bytes::Bytes::new()))
+    if let Some((stream, early)) = lease.take().into_stream() {
+        client.tunnel.replace(Some((Side { stream, early }, place)));
+    }
+    response
 }
 
 /// The page for a request that the upstream did not answer, and a line in the log that says what to look at, unless it
@@ -295,9 +296,7 @@ fn refuse(client: &Client, pool: &Pool, terms: &Terms, failure: &Failure) -> Res
         Failure::Exchange(ExchangeError::TimedOut) if terms.timer.is_uploading() => {
             (StatusCode::REQUEST_TIMEOUT, Blame::Client)
         }
-        Failure::Exchange(ExchangeError::Failed(error)) if error.is_user() => {
-            (StatusCode::BAD_REQUEST, Blame::Client) // its body is broken
-        }
+        Failure::Exchange(ExchangeError::Client) => (StatusCode::BAD_REQUEST, Blame::Client),
         Failure::Exchange(ExchangeError::TimedOut) => (StatusCode::GATEWAY_TIMEOUT, Blame::Upstream),
         Failure::Connect(error) if error.is_timeout() => (StatusCode::GATEWAY_TIMEOUT, Blame::Upstream),
         Failure::Connect(error) if error.is_our_limit() => (StatusCode::SERVICE_UNAVAILABLE, Blame::Upstream),
@@ -361,9 +360,6 @@ fn log(pool: &Pool, failure: &Failure) {
     let upstream = &pool.upstream().address;
     let (problem, cause) = match failure {
         Failure::Connect(error) => (error.to_string(), error.source().map(ToString::to_string)),
-        Failure::Exchange(ExchangeError::Failed(error)) if error.is_parse() => {
-            ("it does not speak HTTP".to_owned(), Some(error.to_string()))
-        }
         Failure::Exchange(error) => (error.to_string(), error.source().map(ToString::to_string)),
         Failure::Answer(ambiguous) => (ambiguous.to_string(), None),
         Failure::Unasked => ("it switched protocols without being asked".to_owned(), None),

@@ -1,22 +1,19 @@
 //! The connections of one worker to one upstream.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::Extensions;
 use tokio::sync::Notify;
 use tracing::info;
 
 use super::connect::{ConnectError, Connector, Trouble};
 use super::link::Link;
 use super::now::{self, Instant};
-use super::stream::{Stream, buffer_bytes};
+use super::reread;
+use super::stream::buffer_bytes;
 use crate::config::Upstream;
-use crate::policy::letters::Letters;
 
 /// Connections kept for later; more would be memory for nothing on a small server.
 const MAX_IDLE: usize = 128;
@@ -29,6 +26,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Requests that may wait for an upstream that restarts; each holds its client's connection.
 const MAX_WAITING: usize = 256;
+
+/// Records of names that are kept: as many as a panel has kinds of answers, or so.
+const MAX_RECORDS: usize = 16;
 
 /// Between two tries to reach an upstream that refuses.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -43,8 +43,8 @@ pub(super) struct Pool {
     /// The setting with its URL.
     setting: Option<&'static str>,
     waiting: Cell<usize>,
-    /// How new connections are read: one that was made before this changed is not used again.
-    letters: Cell<Letters>,
+    /// hyper's records of names that are not in the usual letters, of the answers that were last.
+    records: RefCell<Vec<(Vec<u8>, Extensions)>>,
 }
 
 struct Idle {
@@ -56,15 +56,6 @@ struct Idle {
 pub(super) struct Lease {
     link: Option<Box<Link>>,
     pool: Rc<Pool>,
-    /// It will not go back.
-    last: bool,
-}
-
-/// Where a stream goes back to that was taken out of its connection.
-pub(super) struct Home {
-    pool: Rc<Pool>,
-    letters: Letters,
-    last: bool,
 }
 
 impl Pool {
@@ -78,7 +69,7 @@ impl Pool {
             last_answer: Cell::new(None),
             setting,
             waiting: Cell::new(0),
-            letters: Cell::new(Letters::Usual),
+            records: RefCell::default(),
         })
     }
 
@@ -90,12 +81,9 @@ impl Pool {
     /// A kept connection that is still good.
     pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         loop {
-            let mut kept = self.idle.borrow_mut().pop()?;
-            if kept.link.letters() == self.letters.get()
-                && now::since(kept.since) < IDLE_LIFE
-                && kept.link.is_still_open()
-            {
-                return Some(Lease { link: Some(kept.link), pool: Rc::clone(self), last: false });
+            let kept = self.idle.borrow_mut().pop()?;
+            if now::since(kept.since) < IDLE_LIFE && kept.link.is_still_open() {
+                return Some(Lease { link: Some(kept.link), pool: Rc::clone(self) });
             }
         }
     }
@@ -107,13 +95,10 @@ impl Pool {
     pub(super) async fn open(self: &Rc<Self>, patient: bool) -> Result<Lease, ConnectError> {
         let mut waiting = None;
         loop {
-            let error = match self
-                .connector
-                .connect(&self.upstream, self.letters.get(), buffer_bytes(self.in_use()))
-                .await
-            {
-                Ok(link) => {
-                    return Ok(Lease { link: Some(Box::new(link)), pool: Rc::clone(self), last: false });
+            let error = match self.connector.connect(&self.upstream).await {
+                Ok(stream) => {
+                    let link = Box::new(Link::new(stream, buffer_bytes(self.in_use())));
+                    return Ok(Lease { link: Some(link), pool: Rc::clone(self) });
                 }
                 Err(error) => error,
             };
@@ -155,14 +140,26 @@ impl Pool {
                 now::tick();
                 self.idle
                     .borrow_mut()
-                    .retain_mut(|kept| now::since(kept.since) < IDLE_LIFE && kept.link.is_open());
+                    .retain(|kept| now::since(kept.since) < IDLE_LIFE && kept.link.is_open());
             }
             self.idle.borrow_mut().shrink_to_fit();
         }
     }
 
+    /// How hyper is to write an answer whose names are these, each with a colon.
+    pub(super) fn record(&self, names: &[u8]) -> Option<Extensions> {
+        let mut records = self.records.borrow_mut();
+        if let Some(at) = records.iter().position(|(known, _)| known == names) {
+            records[..=at].rotate_right(1);
+        } else {
+            records.truncate(MAX_RECORDS - 1);
+            records.insert(0, (names.to_vec(), reread::record(names)?));
+        }
+        records.first().map(|(_, record)| record.clone())
+    }
+
     /// How many leases there are, more or less: each has a pointer to its pool, and so have some others.
-    fn in_use(self: &Rc<Self>) -> usize {
+    pub(super) fn in_use(self: &Rc<Self>) -> usize {
         Rc::strong_count(self)
     }
 
@@ -187,22 +184,14 @@ impl Lease {
         self.link.as_mut().expect("a lease has its link until it is dropped or taken")
     }
 
+    /// How much of an answer's content is to come over it, if that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.link.as_ref().and_then(|link| link.left())
+    }
+
     /// Where it belongs.
     pub(super) fn pool(&self) -> &Rc<Pool> {
         &self.pool
-    }
-
-    /// Nothing more is asked over this connection.
-    pub(super) fn retire(&mut self) {
-        self.last = true;
-    }
-
-    /// The stream, with what was read of it and not used, for a while.
-    pub(super) fn take_out(mut self) -> Option<(Stream, Bytes, Home)> {
-        let link = self.link.take()?;
-        let home = Home { pool: Rc::clone(&self.pool), letters: link.letters(), last: self.last };
-        let (stream, unused) = link.into_parts()?;
-        Some((stream, unused, home))
     }
 
     /// The connection for good: it will not go back.
@@ -213,35 +202,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
-        if link.heard_unusual() {
-            self.pool.letters.set(Letters::Kept);
-        } else if !self.last && link.is_settled() {
+        if let Some(mut link) = self.link.take()
+            && link.settle()
+        {
             self.pool.keep(link);
-        }
-    }
-}
-
-impl Home {
-    /// Nothing more is asked over this connection.
-    pub(super) fn close(&mut self) {
-        self.last = true;
-    }
-
-    /// How many are in use there, more or less.
-    pub(super) fn connections(&self) -> usize {
-        self.pool.in_use()
-    }
-
-    /// Takes the stream back, of which all was read that belonged to the last exchange.
-    pub(super) fn take_back(self, stream: Stream) {
-        if self.last {
-            return;
-        }
-        // hyper waits for nothing when it begins to speak HTTP/1.1.
-        let opened = pin!(Link::open(stream, self.letters, buffer_bytes(self.pool.in_use())));
-        if let Poll::Ready(Ok(link)) = opened.poll(&mut Context::from_waker(Waker::noop())) {
-            self.pool.keep(Box::new(link));
         }
     }
 }

@@ -1,8 +1,7 @@
 //! A large response body goes from socket to socket, and neither hyper nor the allocator has a byte of it.
 //!
 //! hyper keeps the framing: the head has said how long the body is, and hyper is given stand-ins of that length to write.
-//! Where one comes to be written, as much of what the upstream sends is moved in its place. The upstream's connection is
-//! taken out of hyper meanwhile, which needs to know nothing of a body but its length, and goes back to its pool after it.
+//! Where one comes to be written, as much of what the upstream sends is moved in its place.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -12,10 +11,10 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
 use super::line::Line;
-use super::pool::Home;
+use super::pool::Lease;
 use super::splice;
 
-/// A body of which less is to come is not worth it: hyper's state for the upstream's connection is made anew after it.
+/// A body of which less is to come is not worth it.
 pub(super) const WORTH_BYTES: u64 = 256 * 1024;
 
 /// hyper writes so much before it asks for more. Memory that nobody touches costs nothing.
@@ -49,27 +48,19 @@ pub(super) fn is_stand_in(written: &[u8]) -> bool {
 
 /// The rest of a body on its way.
 pub(super) struct Relay {
-    from: Line,
+    lease: Lease,
     /// What was read of it and has not been taken.
     rest: Bytes,
-    /// What is to be read besides.
-    left: u64,
     /// Most that is moved at once.
     piece: usize,
-    home: Home,
 }
 
 impl Relay {
-    /// For a body of which `left` bytes are to come, the first of them in `early`.
-    pub(super) fn new(from: Line, mut early: Bytes, left: u64, mut home: Home) -> Self {
-        if let Ok(length) = usize::try_from(left)
-            && early.len() > length
-        {
-            early.truncate(length);
-            home.close(); // it said more than it should
-        }
-        let left = left - early.len() as u64;
-        Self { from, rest: early, left, piece: piece_bytes(home.connections()), home }
+    /// For the rest of the body that comes over this connection.
+    pub(super) fn new(mut lease: Lease) -> Self {
+        let rest = lease.link().take_unread();
+        let piece = piece_bytes(lease.pool().in_use());
+        Self { lease, rest, piece }
     }
 
     /// Moves at most `most` of what has come, and says how much of it `to` took.
@@ -82,12 +73,13 @@ impl Relay {
                 return Poll::Ready(Ok(written));
             }
             self.rest = Bytes::new(); // an empty one would keep its memory
-            let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(most).min(self.piece);
-            let (read, rest) = ready!(self.poll_carry(to, room))?;
+            let left = self.lease.link().left().unwrap_or(0);
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(most).min(self.piece);
+            let (read, rest) = ready!(carry(self.lease.link().line(), to, room))?;
             if read == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            self.left -= read as u64;
+            self.lease.link().pass_over(read as u64);
             self.rest = rest;
             let moved = read - self.rest.len();
             if moved > 0 {
@@ -97,38 +89,31 @@ impl Relay {
     }
 
     /// The task to wake when more can be moved.
-    pub(super) fn belongs_to(&self, task: &Waker) {
-        self.from.belongs_to(task);
+    pub(super) fn belongs_to(&mut self, task: &Waker) {
+        self.lease.link().line().belongs_to(task);
     }
 
     /// Whether all of it is on its way.
-    pub(super) fn is_complete(&self) -> bool {
-        self.left == 0 && self.rest.is_empty()
+    pub(super) fn is_complete(&mut self) -> bool {
+        self.rest.is_empty() && self.lease.link().is_over()
     }
+}
 
-    /// Gives the upstream's connection back.
-    pub(super) fn end(self) {
-        if let Some(stream) = self.from.into_stream() {
-            self.home.take_back(stream);
-        }
+/// Moves what has come, or reads it where nothing can be moved.
+fn carry(from: &Line, to: &Line, room: usize) -> Poll<io::Result<(usize, Bytes)>> {
+    if let Some(polled) = splice::poll(from, to, room) {
+        return polled;
     }
-
-    /// Moves what has come, or reads it where nothing can be moved.
-    fn poll_carry(&self, to: &Line, room: usize) -> Poll<io::Result<(usize, Bytes)>> {
-        if let Some(polled) = splice::poll(&self.from, to, room) {
-            return polled;
-        }
-        let mut bytes = vec![0; room.min(COPY_BYTES)];
-        let mut read = ReadBuf::new(&mut bytes);
-        ready!(self.from.poll_read(&mut read))?;
-        let length = read.filled().len();
-        bytes.truncate(length);
-        Poll::Ready(Ok((length, bytes.into())))
-    }
+    let mut bytes = vec![0; room.min(COPY_BYTES)];
+    let mut read = ReadBuf::new(&mut bytes);
+    ready!(from.poll_read(&mut read))?;
+    let length = read.filled().len();
+    bytes.truncate(length);
+    Poll::Ready(Ok((length, bytes.into())))
 }
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Relay").field("rest", &self.rest.len()).finish_non_exhaustive()
     }
 }

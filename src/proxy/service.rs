@@ -22,13 +22,13 @@ use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
-use super::reread;
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
 use super::worker::{Door, Worker};
 use crate::config::AccessLog;
 use crate::policy::headers;
+use crate::policy::letters::Letters;
 use crate::policy::route::{self, CHALLENGE_PREFIX, Head, Refusal};
 
 /// Largest challenge answer that is read from `acme_webroot`; the CA reads no more than 128 bytes.
@@ -198,22 +198,17 @@ impl Client {
         }
     }
 
-    /// Whether [`Client::read_again`] can be asked for.
-    pub(super) fn is_head_known(&self) -> bool {
+    /// How the names of the request in progress are handled; over HTTP/2 they have no capitals.
+    pub(super) fn letters(&self) -> Letters {
         match &self.protocol {
-            Protocol::One(activity) => activity.head().is_some(),
-            Protocol::Two(_) => false,
+            Protocol::One(activity) => activity.letters(),
+            Protocol::Two(_) => Letters::Usual,
         }
     }
 
-    /// The request in progress, once more as it goes to the panel.
-    pub(super) fn read_again(&self) -> Option<Outbound> {
-        let (Protocol::One(activity) | Protocol::Two(activity)) = &self.protocol;
-        let request = reread::request(self.worker.http.usual(), &activity.head()?)?;
-        match self.decide_for_panel(request.map(|incoming| Inbound::new(incoming, &self.protocol))) {
-            Decision::Forward(outbound) => Some(outbound),
-            Decision::Answer(_) | Decision::Ask(_) => None,
-        }
+    /// Whether names of an answer reach the client in the letters that they have.
+    pub(super) fn sees_letters(&self) -> bool {
+        matches!(self.protocol, Protocol::One(_))
     }
 
     fn watch(&self, response: &mut Response<ResponseBody>, version: Version, stream: Option<OpenStream>) {

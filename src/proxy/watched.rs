@@ -30,9 +30,7 @@ impl Watched {
     pub(super) fn new(stream: Stream, early: Bytes, activity: Rc<Activity>, letters: Letters) -> Self {
         activity.set_withheld(false);
         activity.set_plain(stream.plain_tcp().is_some());
-        if letters == Letters::Usual {
-            activity.remember_head(&early);
-        }
+        activity.set_letters(letters);
         Self { line: Line::new(stream), early, activity, letters }
     }
 
@@ -49,7 +47,6 @@ impl Watched {
     /// The line, and what hyper has not read, or not used, which it left in `unused`. That is copied: the smallest rest,
     /// and even none, would keep hyper's whole buffer.
     pub(super) fn into_parts(self, unused: &Bytes) -> (Line, Bytes) {
-        self.activity.forget_head();
         let rest = if unused.is_empty() { self.early } else { [unused, &self.early[..]].concat().into() };
         (self.line, rest)
     }
@@ -64,10 +61,8 @@ impl Watched {
         }
         relay.belongs_to(cx.waker());
         let polled = relay.poll_move(&self.line, bufs.first().map_or(0, |stand_in| stand_in.len()));
-        if relay.is_complete()
-            && let Some(relay) = slot.take()
-        {
-            relay.end();
+        if relay.is_complete() {
+            slot.take(); // its connection goes back
         }
         polled
     }
@@ -79,7 +74,6 @@ impl Watched {
         }
         let read = &buf.filled()[before..];
         if self.activity.phase() == Phase::Idle && Letters::of_request(read) == Letters::Usual {
-            self.activity.remember_head(read);
             return false;
         }
         self.early = Bytes::copy_from_slice(read);

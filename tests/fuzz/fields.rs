@@ -66,7 +66,7 @@ fn a_request_loses_what_it_must_and_nothing_else() {
         let peer = HeaderValue::from_static("198.51.100.7");
         let host = host.map(HeaderValue::from_static);
         let origin = Origin { peer: &peer, host: host.as_ref(), secure: false, trusted, websocket };
-        let outgoing = headers::request(incoming.clone(), origin);
+        let outgoing = headers::request(&incoming, origin);
 
         prop_assert_eq!(outgoing.get_all("host").iter().count(), 1);
         let named = host.clone().unwrap_or(HeaderValue::from_static(""));

@@ -48,7 +48,7 @@ fn request(incoming: &HeaderMap, options: &[u8]) {
     };
     let peer = HeaderValue::from_static("198.51.100.7");
     let origin = Origin { peer: &peer, host: host.as_ref(), secure: false, trusted, websocket };
-    let outgoing = headers::request(incoming.clone(), origin);
+    let outgoing = headers::request(incoming, origin);
 
     assert_eq!(outgoing.get_all("host").iter().count(), 1);
     assert!(!outgoing.contains_key("forwarded"));

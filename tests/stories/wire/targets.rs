@@ -42,9 +42,9 @@ fn forms() -> Vec<Row> {
             "GET /a?b HTTP/1.1\r\nHost: h\r\n{door}\r\n",
         ),
         passes(
-            "the host of an absolute form counts, not Host",
-            "GET http://h/ HTTP/1.1\r\nX-A: 1\r\nHost: other\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n{door}\r\n",
+            "the host of an absolute form counts, in the place of Host",
+            "GET http://h/ HTTP/1.1\r\nX-A: 1\r\nHost: other\r\nX-B: 2\r\n\r\n",
+            "GET / HTTP/1.1\r\nX-A: 1\r\nHost: h\r\nX-B: 2\r\n{door}\r\n",
         ),
         passes(
             "absolute form without a path",
