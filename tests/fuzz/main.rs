@@ -1,4 +1,4 @@
-//! Random input for what is ours to read: targets and paths, header fields, PROXY headers, configurations. Each property
+//! Random input for what is ours to read: targets and paths, header fields, answers, PROXY headers, configurations. Each property
 //! is tried for a moment with every run of the tests, and as long as one likes by hand, one after the other:
 //!
 //! ```sh
@@ -9,6 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a property that cannot be tried has failed")]
 
+mod answer;
 mod configuration;
 mod fields;
 mod paths;

@@ -1,6 +1,7 @@
 //! What must hold of any bytes whatever. Guided by coverage they are tried by `tests/fuzz/run`; what that has found
 //! worth keeping is in `tests/fuzz/corpus`, and is tried with every run of the tests.
 
+pub(crate) mod answer;
 mod configuration;
 pub(crate) mod fields;
 pub(crate) mod paths;
@@ -18,6 +19,11 @@ fn replay(name: &str, check: fn(&[u8])) {
         count += 1;
     }
     assert!(count > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn kept_answers_hold() {
+    replay("answer", answer::check);
 }
 
 #[test]
