@@ -1,5 +1,7 @@
 //! Tunnels that carry much, stand still, or end badly.
 
+mod full;
+
 use std::sync::Arc;
 use std::time::Duration;
 
