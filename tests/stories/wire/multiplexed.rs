@@ -77,23 +77,41 @@ async fn hold(bench: &mut Bench) {
 
 #[tokio::test]
 async fn a_stream_that_is_reset_cancels_its_request_and_no_other() {
-    const CANCEL: [u8; 4] = 8u32.to_be_bytes();
     for way in Way::MULTIPLEXED {
         let mut bench = Bench::open(way, |settings| settings).await;
-        let panel = &mut bench.panel;
         let mut visitor = Frames::open(bench.door, &[]).await;
-        let get = frames::literals(&GET);
-        visitor.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get)).await;
-        reaches("the first", panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
-        visitor.send(&frame(RST_STREAM, 0, 1, &CANCEL)).await;
-        assert!(panel.is_ended(PATIENCE).await, "{way:?}: the panel still works for nobody");
-
-        visitor.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &get)).await;
-        reaches("the next", panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
-        assert!(panel.send(OK.as_bytes()).await);
-        let answer = tokio::time::timeout(PATIENCE, visitor.until(DATA)).await.expect("an answer");
-        assert_eq!((answer.stream, &answer.payload[..]), (3, &b"ok"[..]));
+        let before_the_answer = "";
+        let within_the_answer = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthe beginning";
+        for (stream, answer) in [(1, before_the_answer), (5, within_the_answer)] {
+            cancels(&mut bench.panel, &mut visitor, stream, answer).await;
+            is_answered(&mut bench.panel, &mut visitor, stream + 2).await;
+        }
     }
+}
+
+/// A request that is taken back when so much of its answer has come is taken back from the panel, too.
+async fn cancels(panel: &mut Recorder, visitor: &mut Frames, stream: u32, answer: &str) {
+    const CANCEL: [u8; 4] = 8u32.to_be_bytes();
+    get(panel, visitor, stream).await;
+    if !answer.is_empty() {
+        assert!(panel.send(answer.as_bytes()).await);
+        let data = tokio::time::timeout(PATIENCE, visitor.until(DATA)).await.expect("the beginning");
+        assert_eq!((data.stream, &data.payload[..]), (stream, &b"the beginning"[..]));
+    }
+    visitor.send(&frame(RST_STREAM, 0, stream, &CANCEL)).await;
+    assert!(panel.is_ended(PATIENCE).await, "the panel still works for nobody, after {answer:?}");
+}
+
+async fn is_answered(panel: &mut Recorder, visitor: &mut Frames, stream: u32) {
+    get(panel, visitor, stream).await;
+    assert!(panel.send(OK.as_bytes()).await);
+    let answer = tokio::time::timeout(PATIENCE, visitor.until(DATA)).await.expect("an answer");
+    assert_eq!((answer.stream, &answer.payload[..]), (stream, &b"ok"[..]));
+}
+
+async fn get(panel: &mut Recorder, visitor: &mut Frames, stream: u32) {
+    visitor.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &frames::literals(&GET))).await;
+    reaches("a request", panel, &format!("GET / HTTP/1.1\r\nHost: h\r\n{DOOR}\r\n")).await;
 }
 
 impl Row {
