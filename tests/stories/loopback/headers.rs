@@ -2,23 +2,25 @@
 
 use tokio::net::TcpStream;
 
-use super::{REQUEST, SOON, abroad, binary, door, ip};
+use super::{REQUEST, SOON, abroad, binary, door, in_pieces, ip};
 use crate::support::client::{Connection, Message};
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::upstream::Upstream;
 use crate::support::{network, tls, until};
 
+/// The addresses and ports of a header of version 2: from 198.51.100.7.
+const V4: [u8; 12] = [198, 51, 100, 7, 192, 0, 2, 1, 0xc3, 0x50, 0, 80];
+
 /// What is sent, and the client that the panel hears of.
 fn headers() -> Vec<(Vec<u8>, &'static str)> {
-    let v4 = [198, 51, 100, 7, 192, 0, 2, 1, 0xc3, 0x50, 0, 80];
     let v6 = [&ip6("2001:db8::7")[..], &ip6("2001:db8::1"), &[0xc3, 0x50, 0, 80]].concat();
-    let with_more = [&v4[..], &[0x02, 0, 4], b"name", &[0x04, 0, 1, 0]].concat();
+    let with_more = [&V4[..], &[0x02, 0, 4], b"name", &[0x04, 0, 1, 0]].concat();
     vec![
         (b"PROXY TCP4 198.51.100.7 192.0.2.1 50000 80\r\n".to_vec(), "198.51.100.7"),
         (b"PROXY TCP6 2001:db8::7 2001:db8::1 50000 80\r\n".to_vec(), "2001:db8::7"),
         (b"PROXY TCP6 ::ffff:198.51.100.7 ::1 50000 80\r\n".to_vec(), "198.51.100.7"),
         (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
-        (binary(0x21, 0x11, &v4), "198.51.100.7"),
+        (binary(0x21, 0x11, &V4), "198.51.100.7"),
         (binary(0x21, 0x21, &v6), "2001:db8::7"),
         (binary(0x21, 0x11, &with_more), "198.51.100.7"),
         (binary(0x20, 0x00, &[]), "127.0.0.1"),
@@ -135,16 +137,23 @@ async fn a_visitor_counts_for_himself_and_not_for_who_forwards_him() {
 
 #[tokio::test]
 async fn a_header_is_believed_of_trusted_proxies_and_of_nobody_else_from_other_addresses() {
-    let header = "PROXY TCP4 198.51.100.7 192.0.2.1 50000 80\r\n";
+    let header = b"PROXY TCP4 198.51.100.7 192.0.2.1 50000 80\r\n".to_vec();
     let (door, panel, _files) = abroad(|settings| {
         settings.set("http", "trusted_proxies", vec!["192.0.2.9"]).set("http", "redirect_to_https", true)
     })
     .await;
     let to = network::DOOR[0].parse().unwrap();
 
-    let mut stranger = network::connect(&door.process, ip("192.0.2.7"), to).await;
-    stranger.send(format!("{header}{REQUEST}")).await;
-    assert_eq!(stranger.answer().await.status(), 400);
+    for header in [header, binary(0x21, 0x11, &V4)] {
+        let all = [&header, REQUEST.as_bytes()].concat();
+        let mut stranger = network::connect(&door.process, ip("192.0.2.7"), to).await;
+        stranger.send(&all).await;
+        assert_eq!(stranger.answer().await.status(), 400, "{:?}", String::from_utf8_lossy(&header));
+        // The same where it does not show at first what it is.
+        let mut stranger = network::connect(&door.process, ip("192.0.2.7"), to).await;
+        in_pieces(&door, &mut stranger, [&all[..3], &all[3..]]).await;
+        assert_eq!(stranger.answer().await.status(), 400, "{:?}", String::from_utf8_lossy(&header));
+    }
     assert!(panel.seen().is_empty());
 
     // What is trusted is the peer; and it is the peer, not who it speaks for, that may be on loopback.
@@ -157,6 +166,24 @@ async fn a_header_is_believed_of_trusted_proxies_and_of_nobody_else_from_other_a
         assert_eq!(proxy.get(challenge).await.status(), 200);
         assert_eq!(panel.seen().last().unwrap().field("x-forwarded-for"), Some(client));
     }
+}
+
+#[tokio::test]
+async fn who_is_spoken_for_is_not_believed_even_at_a_trusted_address() {
+    let panel = Upstream::panel().await;
+    let settings = Settings::panel(panel.url()).set("http", "trusted_proxies", vec!["198.51.100.7"]);
+    let door = Doorman::start(&settings).await;
+    let mut visitor = Connection::open(door.http().await).await;
+
+    let claim = "X-Forwarded-For: 203.0.113.1\r\n";
+    visitor
+        .send(format!(
+            "PROXY TCP4 198.51.100.7 192.0.2.1 50000 80\r\nGET / HTTP/1.1\r\nHost: h\r\n{claim}\r\n"
+        ))
+        .await;
+
+    assert_eq!(visitor.answer().await.status(), 200);
+    assert_eq!(panel.only().field("x-forwarded-for"), Some("198.51.100.7"));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{SOON, abroad, door, ip};
+use super::{SOON, abroad, door, in_pieces, ip};
 use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::frames::{self, DATA, Frames, HEADERS};
@@ -91,6 +91,11 @@ async fn others_are_not_spoken_to_in_http_2_without_tls_from_other_addresses() {
 
     let mut stranger = network::connect(&door.process, ip("192.0.2.7"), to).await;
     stranger.send(&hello).await;
+    let rest = tokio::time::timeout(SOON, stranger.rest()).await.expect("it ends");
+    assert_eq!(rest, b"");
+    // The same where it does not show at first what it is.
+    let mut stranger = network::connect(&door.process, ip("192.0.2.7"), to).await;
+    in_pieces(&door, &mut stranger, [&hello[..3], &hello[3..]]).await;
     let rest = tokio::time::timeout(SOON, stranger.rest()).await.expect("it ends");
     assert_eq!(rest, b"");
     assert!(panel.seen().is_empty());

@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
+use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
-use crate::support::network;
 use crate::support::upstream::Upstream;
+use crate::support::{network, until};
 
 /// What a limit of some hundred milliseconds takes at most on a machine that is busy.
 const SOON: Duration = Duration::from_secs(30);
@@ -31,6 +33,18 @@ async fn abroad(settings: impl FnOnce(Settings) -> Settings) -> (Doorman, Upstre
     let base =
         Settings::panel(format!("unix:{}", socket.display())).set("http", "listen", network::DOOR.to_vec());
     (Doorman::start_by(&network::LAUNCHER, &settings(base)).await, panel, files)
+}
+
+/// Sends the second piece when the first one was read. Nobody else may come meanwhile.
+async fn in_pieces(door: &Doorman, visitor: &mut Connection<TcpStream>, [first, second]: [&[u8]; 2]) {
+    for (piece, unheard) in [(&b""[..], 1), (first, 0)] {
+        visitor.send(piece).await;
+        until("it was read", SOON, async || {
+            (door.metric("doorman_connections_parked").await == unheard).then_some(())
+        })
+        .await;
+    }
+    visitor.send(second).await;
 }
 
 fn ip(text: &str) -> IpAddr {
