@@ -21,6 +21,7 @@ mod large;
 mod limits;
 mod looking;
 mod loopback;
+mod paths;
 mod peers;
 mod ports;
 mod restarts;
