@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::client::{Connection, Message};
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::recorder::Recorder;
-use crate::support::upstream::Upstream;
+use crate::support::tls::Pair;
+use crate::support::upstream::{Upstream, plain};
 use crate::support::{free_port, until};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -31,7 +34,7 @@ async fn without_its_panel(grace: &str) -> (Doorman, SocketAddr, Instant) {
     (door, address, asked)
 }
 
-async fn ask(mut client: Connection<tokio::net::TcpStream>, method: &str) -> Message {
+async fn ask(mut client: Connection<TcpStream>, method: &str) -> Message {
     client.send(format!("{method} /{method} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")).await;
     client.answer().await
 }
@@ -75,9 +78,81 @@ async fn after_restart_grace_nobody_waits_any_more() {
 }
 
 #[tokio::test]
+async fn a_panel_that_has_never_answered_is_not_waited_for() {
+    let settings = Settings::panel(format!("http://127.0.0.1:{}", free_port()));
+    let door = Doorman::start(&settings.set("panel", "restart_grace", "60s")).await;
+    let mut client = Connection::open(door.http().await).await;
+
+    let answer = tokio::time::timeout(SOON, client.get("/")).await.expect("it does not wait");
+
+    assert_eq!(answer.status(), 502);
+}
+
+#[tokio::test]
+async fn a_panel_behind_a_socket_file_is_waited_for_while_the_file_is_missing() {
+    let files = TempDir::new().unwrap();
+    let path = files.path().join("panel.sock");
+    let panel = Upstream::on_socket(&path);
+    let settings = Settings::panel(format!("unix:{}", path.display())).set("panel", "restart_grace", "60s");
+    let door = Doorman::start(&settings.set("http", "workers", 1)).await;
+    let mut client = Connection::open(door.http().await).await;
+    assert_eq!(client.get("/").await.status(), 200);
+    drop(panel);
+    std::fs::remove_file(&path).unwrap();
+
+    let asked = tokio::spawn(async move { client.get("/again").await.text().to_owned() });
+    // Comes after it, and does not wait.
+    assert_eq!(ask(Connection::open(door.http().await).await, "POST").await.status(), 502);
+    assert!(!asked.is_finished());
+    let _panel = Upstream::on_socket(&path);
+
+    let answer = tokio::time::timeout(SOON, asked).await.expect("it is answered").unwrap();
+    assert_eq!(answer, "the panel: GET /again HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_panel_that_comes_back_without_tls_is_not_waited_for() {
+    let panel = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings::panel(format!("https://{}", panel.local_addr().unwrap()));
+    let door = Doorman::start(&settings.set("panel", "restart_grace", "60s")).await;
+    let mut client = Connection::open(door.http().await).await;
+    let answers = async {
+        let stream = panel.accept().await.unwrap().0;
+        let stream = Pair::for_names(&["panel.test"]).acceptor().accept(stream).await.unwrap();
+        let mut connection = Connection::over(stream);
+        connection.request().await.expect("a request");
+        connection.send(plain(200, "over TLS")).await;
+    };
+    assert_eq!(tokio::join!(client.get("/"), answers).0.status(), 200);
+
+    let refuses = async {
+        let mut connection = Connection::over(panel.accept().await.unwrap().0);
+        connection.more().await;
+        connection.send("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    };
+    let asked = async { tokio::join!(client.get("/"), refuses).0.status() };
+    assert_eq!(tokio::time::timeout(SOON, asked).await.expect("it does not wait"), 502);
+}
+
+#[tokio::test]
 async fn only_so_many_wait_for_a_panel_and_the_others_hear_so_at_once() {
     let (door, address, _) = without_its_panel("60s").await;
     let http = door.http().await;
+    let mut all = too_many_ask(http).await;
+    // Who leaves gives the place back.
+    all.shutdown().await;
+    until("they are gone", SOON, async || (door.metric("doorman_connections").await == 0).then_some(()))
+        .await;
+    let all = too_many_ask(http).await;
+
+    let _panel = Upstream::panel_at(address).await;
+
+    let answers = tokio::time::timeout(SOON, all.join_all()).await.expect("the others are answered");
+    assert_eq!(answers, [200; MAX_WAITING]);
+}
+
+/// Those that wait; the others were refused.
+async fn too_many_ask(http: SocketAddr) -> JoinSet<u16> {
     let mut all = JoinSet::new();
     for _ in 0..MAX_WAITING + TOO_MANY {
         let mut client = Connection::open(http).await;
@@ -88,11 +163,7 @@ async fn only_so_many_wait_for_a_panel_and_the_others_hear_so_at_once() {
         let refused = refused.unwrap_or_else(|_| panic!("only {number} are refused"));
         assert_eq!(refused.unwrap().unwrap(), 502);
     }
-
-    let _panel = Upstream::panel_at(address).await;
-
-    let answers = tokio::time::timeout(SOON, all.join_all()).await.expect("the others are answered");
-    assert_eq!(answers, [200; MAX_WAITING]);
+    all
 }
 
 #[tokio::test]
