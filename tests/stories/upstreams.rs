@@ -64,7 +64,9 @@ async fn a_pinned_panel_answers_and_another_does_not() {
         );
         let door = Doorman::start(&settings).await;
 
-        assert_eq!(get(door.http().await, "/").await.status(), status);
+        let answer = get(door.http().await, "/").await;
+        assert_eq!(answer.status(), status);
+        assert!(!answer.text().contains("speaks"), "it is not the scheme that is wrong: {}", answer.text());
     }
 }
 
@@ -113,6 +115,28 @@ async fn a_refusal_in_http_1_0_that_says_something_else_is_the_panels_own() {
     let answer = get(door.http().await, "/").await;
 
     assert_eq!((answer.status(), answer.text()), (400, "Client sent something else.\n"));
+}
+
+#[tokio::test]
+async fn what_go_says_to_plain_http_means_so_only_as_go_says_it() {
+    const TEXT: &str = "Client sent an HTTP request to an HTTPS server.\n";
+    let panel = Upstream::with(|mut client| async move {
+        let head = client.head().await.unwrap();
+        let start = match head.start.split(' ').nth(1).unwrap() {
+            "/status" => "HTTP/1.0 403 Forbidden\r\n",
+            "/version" => "HTTP/1.1 400 Bad Request\r\n",
+            "/fields" => "HTTP/1.0 400 Bad Request\r\nServer: panel\r\n",
+            other => panic!("{other}"),
+        };
+        client.send(format!("{start}\r\n{TEXT}")).await;
+    })
+    .await;
+    let door = Doorman::start(&Settings::panel(panel.url())).await;
+
+    for (target, status) in [("/status", 403), ("/version", 400), ("/fields", 400)] {
+        let answer = get(door.http().await, target).await;
+        assert_eq!((answer.status(), answer.text()), (status, TEXT), "{target}");
+    }
 }
 
 /// The page says it without a word about the panel, and the log once, with what to write.
