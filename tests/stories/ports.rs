@@ -7,13 +7,18 @@ mod sandbox;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::time::Instant;
 
 use crate::support::client::{Connection, get};
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::free_port;
+use crate::support::recorder::Recorder;
 use crate::support::upstream::{Upstream, plain};
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// What requests in flight have at the end (`FAREWELL`).
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Has the kernel refuse something to the program that it becomes.
 const WITHOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/without.py");
@@ -131,6 +136,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
     client.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await;
     arrival.recv().await.expect("the request is in flight");
 
+    let asked = Instant::now();
     door.process.signal(Signal::TERM);
     crate::support::until("it accepts no more", SOON, async || {
         tokio::net::TcpStream::connect(address).await.is_err().then_some(())
@@ -140,6 +146,24 @@ async fn a_request_in_flight_is_answered_before_the_end() {
 
     assert_eq!(client.answer().await.text(), "in time");
     assert!(door.process.ended(SOON).await.success());
+    assert!(asked.elapsed() < FAREWELL, "it waited for nobody");
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_answered_has_three_seconds_more() {
+    let mut panel = Recorder::listen().await;
+    let mut door = Doorman::start(&Settings::panel(panel.url.clone())).await;
+    let mut client = Connection::open(door.http().await).await;
+    client.send("GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(panel.take(4, SOON).await, b"GET ");
+
+    let asked = Instant::now();
+    door.process.signal(Signal::TERM);
+    assert!(client.rest().await.is_empty());
+    let waited = asked.elapsed();
+
+    assert!(door.process.ended(SOON).await.success());
+    assert!((FAREWELL..2 * FAREWELL).contains(&waited), "it was cut after {waited:?}");
 }
 
 #[tokio::test]
