@@ -14,7 +14,7 @@ use crate::support::frames::{self, DATA, END_HEADERS, Frames, HEADERS, PING, WIN
 use crate::support::upstream::{Upstream, plain};
 
 /// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2).
-const INITIAL_WINDOW: u16 = 4;
+pub(super) const INITIAL_WINDOW: u16 = 4;
 
 #[tokio::test]
 async fn an_upload_that_stops_is_a_408_and_one_that_goes_on_slowly_is_not() {
@@ -164,7 +164,7 @@ async fn a_panel_that_does_not_accept_within_connect_timeout_is_a_504() {
 }
 
 /// A panel whose body has no end, and what tells that the door has left it.
-async fn endless() -> (Upstream, mpsc::UnboundedReceiver<()>) {
+pub(super) async fn endless() -> (Upstream, mpsc::UnboundedReceiver<()>) {
     let (tell, ended) = mpsc::unbounded_channel();
     let panel = Upstream::with(move |mut client| {
         let tell = tell.clone();

@@ -8,6 +8,7 @@ mod heads;
 mod http2;
 mod memory;
 mod parking;
+mod sips;
 
 use std::future::Future;
 use std::time::Duration;
