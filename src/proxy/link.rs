@@ -2,8 +2,9 @@
 //! no wake-up of a second one, and dropping the user cancels the upstream.
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,6 +12,7 @@ use http::{Method, StatusCode};
 use http_body::Frame;
 use thiserror::Error;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::coop::unconstrained;
 use tokio_util::io::poll_read_buf;
 
 use super::line::Line;
@@ -219,10 +221,12 @@ impl Link {
         self.line.is_quiet() || self.is_open()
     }
 
-    /// The same without looking at the socket's readiness first.
+    /// The same without looking at the socket's readiness first. Not part of what a task may do in one turn, for it would
+    /// hear that there is nothing to read once it has looked at many.
     pub(super) fn is_open(&self) -> bool {
         self.line.belongs_to(Waker::noop());
-        self.line.poll_read(&mut ReadBuf::new(&mut [0])).is_pending()
+        let read = poll_fn(|_| self.line.poll_read(&mut ReadBuf::new(&mut [0])));
+        pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Whether what is no HTTP says that TLS is spoken there.

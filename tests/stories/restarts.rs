@@ -167,6 +167,35 @@ async fn too_many_ask(http: SocketAddr) -> JoinSet<u16> {
 }
 
 #[tokio::test]
+async fn a_request_is_answered_however_many_kept_connections_the_panel_has_closed() {
+    /// As many as one worker keeps (`MAX_IDLE`).
+    const KEPT: usize = 128;
+    let (door, address, _) = without_its_panel("60s").await;
+    let http = door.http().await;
+    for method in ["GET", "POST"] {
+        let mut all = JoinSet::new();
+        for _ in 0..KEPT {
+            let client = Connection::open(http).await;
+            all.spawn(async move { ask(client, "GET").await.status() });
+        }
+        let panel = Upstream::panel_at(address).await;
+        assert_eq!(all.join_all().await, [200; KEPT]);
+        ends(panel).await;
+
+        let panel = Upstream::panel_at(address).await;
+        let answer = tokio::time::timeout(SOON, ask(Connection::open(http).await, method)).await;
+        assert_eq!(answer.expect("it is answered").status(), 200, "{method}");
+        ends(panel).await;
+    }
+}
+
+async fn ends(panel: Upstream) {
+    let address = panel.address;
+    drop(panel);
+    until("it is gone", SOON, async || TcpStream::connect(address).await.is_err().then_some(())).await;
+}
+
+#[tokio::test]
 async fn no_connection_to_the_panel_is_opened_in_advance() {
     let mut panel = Recorder::listen().await;
     let door = Doorman::start(&Settings::panel(panel.url.clone())).await;
