@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use procfs::net::{TcpNetEntry, TcpState};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -193,6 +194,13 @@ async fn ends(panel: Upstream) {
     let address = panel.address;
     drop(panel);
     until("it is gone", SOON, async || TcpStream::connect(address).await.is_err().then_some(())).await;
+    until("and so are its connections", SOON, async || {
+        let sockets = procfs::net::tcp().expect("the kernel's table");
+        let open =
+            |socket: &TcpNetEntry| socket.local_address == address && socket.state == TcpState::Established;
+        (!sockets.iter().any(open)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
