@@ -183,12 +183,19 @@ pub fn write_request_line(out: &mut Vec<u8>, method: &Method, target: &str) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
-/// Writes a field, its name in the usual letters.
-pub fn write_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    let start = out.len();
-    out.extend_from_slice(name.as_str().as_bytes());
-    letters::capitalize(&mut out[start..]);
-    out.extend_from_slice(b": ");
+/// Writes a field, its name as it is `spelled`, or in the usual letters.
+pub fn write_field(out: &mut Vec<u8>, name: &HeaderName, spelled: Option<&[u8]>, value: &HeaderValue) {
+    match spelled {
+        Some(spelled) => out.extend_from_slice(spelled),
+        None => {
+            let start = out.len();
+            out.extend_from_slice(name.as_str().as_bytes());
+            letters::capitalize(&mut out[start..]);
+        }
+    }
+    // As hyper has it with a record and without.
+    let bare = spelled.is_some() && value.is_empty();
+    out.extend_from_slice(if bare { b":" } else { b": " });
     out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }

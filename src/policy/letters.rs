@@ -4,13 +4,15 @@
 //! name for that, which is a fifth of the instructions of a small request. Where every name is written as most programs
 //! write it, `Content-Type`, hyper writes the same bytes without a record.
 
-use memchr::memchr;
+use memchr::memchr2;
 
-/// How the names on a connection are handled.
+/// What is known of the letters of a request's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Letters {
-    /// Every name is in the usual letters, and written so again.
+    /// All names are in the usual ones, and written so again, and none is without a value.
     Usual,
+    /// Its bytes tell them.
+    Told,
     /// hyper keeps a record.
     Kept,
 }
@@ -50,22 +52,44 @@ const LOWER: u8 = 1;
 const UPPER: u8 = 2;
 const END: u8 = 4;
 
-/// A head that is whole, with usual names only.
-struct Head {
-    length: usize,
-    /// A body or another protocol may follow.
-    followed: bool,
-}
-
 impl Letters {
-    /// How to read a connection whose next bytes are these: [`Letters::Usual`] only for one whole request head that ends
-    /// with them, has no body, and only usual names. So nothing of another head is among them.
+    /// How to read a connection whose next bytes are these: with a record, unless they are one whole request head that ends
+    /// with them, and has no body. So nothing of another head is among them.
     #[must_use]
     pub fn of_request(bytes: &[u8]) -> Self {
-        match head(bytes) {
-            Some(Head { length, followed: false }) if length == bytes.len() => Self::Usual,
+        let mut all_usual = true;
+        let whole = each_name(bytes, |name, usual| {
+            all_usual &= usual;
+            !may_be_followed(name)
+        });
+        match whole {
+            Some(length) if length == bytes.len() && all_usual => Self::Usual,
+            Some(length) if length == bytes.len() => Self::Told,
             Some(_) | None => Self::Kept,
         }
+    }
+}
+
+/// The names of a head as they were written, each to be found once.
+#[derive(Debug)]
+pub struct Spelling<'a>(Vec<&'a [u8]>);
+
+impl<'a> Spelling<'a> {
+    /// Of the head that these bytes are.
+    #[must_use]
+    pub fn of(head: &'a [u8]) -> Self {
+        let mut names = Vec::new();
+        each_name(head, |name, _| {
+            names.push(name);
+            true
+        });
+        Self(names)
+    }
+
+    /// How the next field of this name was written.
+    pub fn take(&mut self, name: &str) -> Option<&'a [u8]> {
+        let at = self.0.iter().position(|written| written.eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(self.0.remove(at))
     }
 }
 
@@ -86,19 +110,21 @@ pub fn capitalize(name: &mut [u8]) {
     }
 }
 
-/// Where all names are usual. A field without a value is not: hyper writes it in two ways, with a record and without.
-fn head(bytes: &[u8]) -> Option<Head> {
+/// Calls `each` for the name of each line of a request's head, and whether it is usual and has a value, as long as that says true. The
+/// length of the head, if it is whole and has nothing in it that can be read in two ways.
+fn each_name<'a>(bytes: &'a [u8], mut each: impl FnMut(&'a [u8], bool) -> bool) -> Option<usize> {
     let mut at = line_end(bytes, 0)?;
-    let mut followed = false;
     while !bytes[at..].starts_with(b"\r\n") {
-        let colon = at + usual_name(&bytes[at..])?;
-        followed |= may_be_followed(&bytes[at..colon]);
-        at = line_end(bytes, colon)?;
-        if bytes[colon + 1..at].trim_ascii_start().is_empty() {
+        let (length, usual) = name(&bytes[at..])?;
+        let colon = at + length;
+        let next = line_end(bytes, colon)?;
+        let empty = bytes[colon + 1..next].trim_ascii_start().is_empty();
+        if !each(&bytes[at..colon], usual && !empty) {
             return None;
         }
+        at = next;
     }
-    Some(Head { length: at + 2, followed })
+    Some(at + 2)
 }
 
 /// Whether more than the head may come after a field of this name.
@@ -114,15 +140,23 @@ fn may_be_followed(name: &[u8]) -> bool {
 
 /// Where the line after the one at `at` begins.
 fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let end = at + memchr(b'\r', &bytes[at..])?;
-    let whole = end > at && bytes.get(end + 1) == Some(&b'\n');
+    let end = at + memchr2(b'\r', b'\n', &bytes[at..])?;
+    let whole = end > at && bytes[end..].starts_with(b"\r\n");
     whole.then_some(end + 2)
 }
 
-/// The length of a usual name, before its colon.
-fn usual_name(line: &[u8]) -> Option<usize> {
-    let length = usual_length(line);
-    (line.get(length) == Some(&b':')).then_some(length)
+/// The length of the name before a colon, and whether it is usual.
+fn name(line: &[u8]) -> Option<(usize, bool)> {
+    let (mut barred, mut usual) = (LOWER, true);
+    for (length, byte) in line.iter().enumerate() {
+        let shape = BYTES[usize::from(*byte)];
+        if shape & END != 0 {
+            return (*byte == b':' && length > 0).then_some((length, usual));
+        }
+        usual &= shape & barred == 0;
+        barred = shape >> 4;
+    }
+    None
 }
 
 /// How much of a line is as in a usual name.
@@ -152,16 +186,39 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_head_tells_its_letters() {
+        for (fields, names) in [
+            ("host: h\r\n", &["host"][..]),
+            ("Host: h\r\nDNT: 1\r\nsec-ch-ua:\r\n", &["Host", "DNT", "sec-ch-ua"]),
+            ("Host: h\r\nX-9A: x\r\n", &["Host", "X-9A"]),
+            ("Host: h\r\nX-Empty: \t\r\n", &["Host", "X-Empty"]),
+        ] {
+            let bytes = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+            assert_eq!(Letters::of_request(bytes.as_bytes()), Letters::Told, "{bytes:?}");
+            let mut spelling = Spelling::of(bytes.as_bytes());
+            for name in names.iter().rev() {
+                assert_eq!(spelling.take(&name.to_ascii_lowercase()), Some(name.as_bytes()));
+                assert_eq!(spelling.take(&name.to_ascii_lowercase()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_come_twice_keep_their_order() {
+        let mut spelling = Spelling::of(b"GET / HTTP/1.1\r\nx-a: 1\r\nX: 2\r\nX-A: 3\r\n\r\n");
+        let taken = [spelling.take("x-a"), spelling.take("x-a"), spelling.take("x-a"), spelling.take("x")];
+        assert_eq!(taken, [Some(&b"x-a"[..]), Some(b"X-A"), None, Some(b"X")]);
+    }
+
+    #[test]
     fn whatever_else_comes_is_left_to_hyper_with_a_record() {
         for bytes in [
-            "GET / HTTP/1.1\r\nhost: h\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nDNT: 1\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nsec-ch-ua: x\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nX-9A: x\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nX-Empty:\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: h\r\nX-Empty: \t\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+            "GET / HTTP/1.1\r\n: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\nX: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\rX: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
             "GET / HTTP/1.1\nHost: h\n\n",
             "GET / HTTP/1.1\r\nHost: h\n\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",

@@ -2,7 +2,7 @@
 //!
 //! One deadline a connection, moved by what happens on it; no request arms a timer of its own.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -58,8 +58,10 @@ pub(super) struct Activity {
     alarm: Cell<bool>,
     /// hyper is asked to let go of it, and must not close it on that occasion.
     parking: Cell<bool>,
-    /// How hyper reads the names of its requests.
+    /// What is known of the letters of the request that was read last.
     letters: Cell<Letters>,
+    /// Its head, where only that tells them.
+    head: RefCell<Vec<u8>>,
     /// Something came in that hyper, as it was made for this connection, must not read.
     withheld: Cell<bool>,
     /// What is written goes out as it is.
@@ -96,6 +98,7 @@ impl Activity {
             alarm: Cell::new(false),
             parking: Cell::new(false),
             letters: Cell::new(Letters::Kept),
+            head: RefCell::default(),
             withheld: Cell::new(false),
             plain: Cell::default(),
             relay: RefCell::default(),
@@ -152,8 +155,24 @@ impl Activity {
         self.parking.get()
     }
 
-    pub(super) fn set_letters(&self, letters: Letters) {
+    /// These bytes came for hyper, whose names have such letters.
+    pub(super) fn set_letters(&self, letters: Letters, bytes: &[u8]) {
         self.letters.set(letters);
+        if letters == Letters::Told {
+            let mut head = self.head.borrow_mut();
+            head.clear();
+            head.extend_from_slice(bytes);
+        }
+    }
+
+    /// What was remembered needs no memory any more.
+    pub(super) fn forget_head(&self) {
+        self.head.take();
+    }
+
+    /// The head that tells the letters.
+    pub(super) fn head(&self) -> Ref<'_, Vec<u8>> {
+        self.head.borrow()
     }
 
     pub(super) fn letters(&self) -> Letters {

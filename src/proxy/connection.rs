@@ -48,7 +48,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How hyper is to speak with clients.
 pub(super) struct Protocols {
-    /// Where all names are in the usual letters.
+    /// Where the letters of names are known without it.
     usual: http1::Builder,
     /// Keeping a record of them.
     kept: http1::Builder,
@@ -81,7 +81,7 @@ impl Protocols {
     /// For one of so many connections.
     fn http1(&self, letters: Letters, connections: usize) -> http1::Builder {
         let mut builder = match letters {
-            Letters::Usual => self.usual.clone(),
+            Letters::Usual | Letters::Told => self.usual.clone(),
             Letters::Kept => self.kept.clone(),
         };
         builder.max_buf_size(buffer_bytes(connections).max(self.max_header_bytes));

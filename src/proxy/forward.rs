@@ -29,7 +29,7 @@ use super::upload::{Opener, Upload};
 use crate::config::Address;
 use crate::policy::head::{self, Head};
 use crate::policy::headers::{self, Ambiguous, Origin};
-use crate::policy::letters::Letters;
+use crate::policy::letters::{Letters, Spelling};
 
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
@@ -106,7 +106,7 @@ pub(super) fn prepare(
         (false, Some(_)) => BodyKind::Sized,
         (false, None) => BodyKind::Chunked,
     };
-    let head = write_head(client.letters(), parts, origin, body);
+    let head = write_head(client, parts, origin, body);
     if bodiless {
         timer.sent();
         return Outbound {
@@ -133,18 +133,27 @@ enum BodyKind {
 }
 
 /// The head with its target in origin form and its fields rewritten.
-fn write_head(letters: Letters, mut parts: Parts, origin: Origin<'_>, body: BodyKind) -> Vec<u8> {
+fn write_head(client: &Client, mut parts: Parts, origin: Origin<'_>, body: BodyKind) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     head::write_request_line(&mut head, &parts.method, target);
-    headers::for_each_of_request(&parts.headers, origin, |name, value| {
-        head::write_field(&mut head, name, value);
-    });
+    let letters = client.letters();
+    if letters == Letters::Told {
+        let came = client.head();
+        let mut spelling = Spelling::of(&came);
+        headers::for_each_of_request(&parts.headers, origin, |name, value| {
+            head::write_field(&mut head, name, spelling.take(name.as_str()), value);
+        });
+    } else {
+        headers::for_each_of_request(&parts.headers, origin, |name, value| {
+            head::write_field(&mut head, name, None, value);
+        });
+    }
     if body == BodyKind::Chunked {
-        head::write_field(&mut head, &header::TRANSFER_ENCODING, &CHUNKED);
+        head::write_field(&mut head, &header::TRANSFER_ENCODING, None, &CHUNKED);
     }
     head.extend_from_slice(b"\r\n");
-    if letters == Letters::Usual {
+    if letters != Letters::Kept {
         return head;
     }
     parts.headers = headers::request(&parts.headers, origin);

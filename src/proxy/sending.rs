@@ -112,7 +112,9 @@ impl Sending {
             Err(frame) => {
                 let mut trailers = Vec::new();
                 if let Ok(fields) = frame.into_trailers() {
-                    fields.iter().for_each(|(name, value)| head::write_field(&mut trailers, name, value));
+                    fields
+                        .iter()
+                        .for_each(|(name, value)| head::write_field(&mut trailers, name, None, value));
                 }
                 return self.put_end(&trailers);
             }

@@ -1,6 +1,6 @@
 //! One request: answered from memory, forwarded, redirected or refused.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::convert::Infallible;
 use std::fs::File;
 use std::future::Future;
@@ -198,12 +198,18 @@ impl Client {
         }
     }
 
-    /// How the names of the request in progress are handled; over HTTP/2 they have no capitals.
+    /// What is known of the letters of the names of the request in progress; over HTTP/2 they have no capitals.
     pub(super) fn letters(&self) -> Letters {
         match &self.protocol {
             Protocol::One(activity) => activity.letters(),
             Protocol::Two(_) => Letters::Usual,
         }
+    }
+
+    /// The head that tells them.
+    pub(super) fn head(&self) -> Ref<'_, Vec<u8>> {
+        let (Protocol::One(activity) | Protocol::Two(activity)) = &self.protocol;
+        activity.head()
     }
 
     /// Whether names of an answer reach the client in the letters that they have.

@@ -25,12 +25,12 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// A stream of which `early` was read already. With [`Letters::Usual`], hyper gets nothing but whole heads of that
-    /// kind; anything else is withheld until it was made anew.
+    /// A stream of which `early` was read already. Unless hyper keeps a record, it gets nothing but whole heads; anything else is
+    /// withheld until it was made anew.
     pub(super) fn new(stream: Stream, early: Bytes, activity: Rc<Activity>, letters: Letters) -> Self {
         activity.set_withheld(false);
         activity.set_plain(stream.plain_tcp().is_some());
-        activity.set_letters(letters);
+        activity.set_letters(letters, &early);
         Self { line: Line::new(stream), early, activity, letters }
     }
 
@@ -47,6 +47,7 @@ impl Watched {
     /// The line, and what hyper has not read, or not used, which it left in `unused`. That is copied: the smallest rest,
     /// and even none, would keep hyper's whole buffer.
     pub(super) fn into_parts(self, unused: &Bytes) -> (Line, Bytes) {
+        self.activity.forget_head();
         let rest = if unused.is_empty() { self.early } else { [unused, &self.early[..]].concat().into() };
         (self.line, rest)
     }
@@ -73,7 +74,9 @@ impl Watched {
             return false;
         }
         let read = &buf.filled()[before..];
-        if self.activity.phase() == Phase::Idle && Letters::of_request(read) == Letters::Usual {
+        let letters = Letters::of_request(read);
+        if self.activity.phase() == Phase::Idle && letters != Letters::Kept {
+            self.activity.set_letters(letters, read);
             return false;
         }
         self.early = Bytes::copy_from_slice(read);

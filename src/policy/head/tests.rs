@@ -116,14 +116,17 @@ fn a_request_line_has_a_target_in_origin_form() {
 }
 
 #[test]
-fn a_field_is_written_with_its_name_in_the_usual_letters() {
-    for (name, value, line) in [
-        ("host", &b"h"[..], &b"Host: h\r\n"[..]),
-        ("x-9a--b", b"\xff", b"X-9a--B: \xff\r\n"),
-        ("a", b"", b"A: \r\n"),
+fn a_field_is_written_with_its_name_as_it_was_spelled_or_in_the_usual_letters() {
+    for (name, spelled, value, line) in [
+        ("host", None, &b"h"[..], &b"Host: h\r\n"[..]),
+        ("x-9a--b", None, b"\xff", b"X-9a--B: \xff\r\n"),
+        ("a", None, b"", b"A: \r\n"),
+        ("a", Some(&b"a"[..]), b"", b"a:\r\n"),
+        ("dnt", Some(&b"DNT"[..]), b"1", b"DNT: 1\r\n"),
     ] {
         let mut written = Vec::new();
-        write_field(&mut written, &HeaderName::from_static(name), &HeaderValue::from_bytes(value).unwrap());
+        let value = HeaderValue::from_bytes(value).unwrap();
+        write_field(&mut written, &HeaderName::from_static(name), spelled, &value);
         assert_eq!(written, line);
     }
 }
