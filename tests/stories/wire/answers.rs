@@ -15,6 +15,11 @@ fn to(name: &'static str, request: &str, answer: &str, heard: &str) -> Row {
     row(name, [sends(request), reaches(reached), answers(answer), hears(heard), Step::Stays])
 }
 
+/// The plainest request is answered with `answer`, after which nothing more is asked over the panel's connection.
+fn relays_last(name: &'static str, answer: impl AsRef<[u8]>, heard: impl AsRef<[u8]>) -> Row {
+    row(name, [sends(GET), reaches(GOT), answers(answer), hears(heard), Step::PanelLeft, Step::Stays])
+}
+
 fn bodiless() -> Vec<Row> {
     let same = |name, request, answer| to(name, request, answer, answer);
     vec![
@@ -87,6 +92,11 @@ fn bodies() -> Vec<Row> {
                 hears("0\r\n\r\n"),
                 Step::Stays,
             ],
+        ),
+        relays_last(
+            "one that is said to be the last of its connection",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+            OK,
         ),
         row(
             "one in single bytes, head and all",
@@ -169,8 +179,8 @@ fn old() -> Vec<Row> {
     const OLD: &str = "GET / HTTP/1.0\r\nHost: h\r\n\r\n";
     const OLD_STAYS: &str = "GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n";
     vec![
-        relays("HTTP/1.0 from the panel", OK_1_0, OK),
-        relays(
+        relays_last("HTTP/1.0 from the panel", OK_1_0, OK),
+        relays_last(
             "HTTP/1.0 from the panel that would go on: the next request is HTTP/1.1 all the same",
             "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
             OK,
@@ -223,23 +233,23 @@ fn old() -> Vec<Row> {
     ]
 }
 
-/// More than the answer: nobody's answer, least of all the next request's.
+/// More than the answer: nobody's answer, least of all the next request's. What is yet to come of it is not waited for.
 fn excess() -> Vec<Row> {
     const MORE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     vec![
-        relays("a second answer", format!("{OK}{MORE}"), OK),
-        relays("a longer body than was said", format!("{OK}nonsense"), OK),
-        relays(
+        relays_last("a second answer", format!("{OK}{MORE}"), OK),
+        relays_last("a longer body than was said", format!("{OK}nonsense"), OK),
+        relays_last(
             "bytes after the last chunk",
             format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{MORE}"),
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ),
-        relays(
+        relays_last(
             "a body of 204",
             format!("HTTP/1.1 204 No Content\r\n\r\n{MORE}"),
             "HTTP/1.1 204 No Content\r\n\r\n",
         ),
-        relays(
+        relays_last(
             "a body of 304",
             format!("HTTP/1.1 304 Not Modified\r\n\r\n{MORE}"),
             "HTTP/1.1 304 Not Modified\r\n\r\n",
