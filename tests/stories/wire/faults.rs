@@ -93,6 +93,19 @@ fn silent_when_kept() -> Vec<Row> {
             ]),
         ),
         row(
+            "one within the head of an answer",
+            kept([
+                sends(GET),
+                reaches(GOT),
+                answers("HTTP/1.1 200 OK\r\nContent-"),
+                Step::PanelEnds,
+                reaches(GOT),
+                answers(OK),
+                hears(OK),
+                Step::Stays,
+            ]),
+        ),
+        row(
             "two of them",
             kept([
                 sends(GET),
