@@ -7,6 +7,7 @@ const GOT_UNUSUAL: &str = "GET /2 HTTP/1.1\r\nHost: h\r\nx-a: 1\r\nDNT: 1\r\n{do
 const USUAL: &str = "GET /2 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n\r\n";
 const GOT_USUAL: &str = "GET /2 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n{door}\r\n";
 const ETAG: &str = "HTTP/1.1 200 OK\r\nETag: 1\r\ncontent-length: 2\r\n\r\nok";
+const SMALL: &str = "HTTP/1.1 200 OK\r\netag: 1\r\nContent-Length: 2\r\n\r\nok";
 
 /// Each row is for a door of its own, which has not seen any names yet.
 pub fn rows() -> Vec<Row> {
@@ -26,6 +27,17 @@ pub fn rows() -> Vec<Row> {
             "of one panel's answers",
             [exchange(GET, GOT, OK), exchange(GET, GOT, ETAG), exchange(GET, GOT, ETAG), vec![Step::Stays]]
                 .concat(),
+        ),
+        row(
+            "of answers that differ in nothing else",
+            [
+                exchange(GET, GOT, ETAG),
+                exchange(GET, GOT, SMALL),
+                exchange(GET, GOT, ETAG),
+                exchange(GET, GOT, SMALL),
+                vec![Step::Stays],
+            ]
+            .concat(),
         ),
         row(
             "in an answer that comes in pieces",
