@@ -89,6 +89,26 @@ async fn a_stream_that_is_reset_cancels_its_request_and_no_other() {
     }
 }
 
+/// In chunks, a piece of no length would be the last one.
+#[tokio::test]
+async fn an_empty_piece_of_a_body_is_not_its_end() {
+    for way in Way::MULTIPLEXED {
+        let mut bench = Bench::open(way, |settings| settings).await;
+        let mut visitor = Frames::open(bench.door, &[]).await;
+        visitor.send(&frame(HEADERS, END_HEADERS, 1, &frames::literals(&POST))).await;
+        for (flags, piece) in [(0, &b""[..]), (0, b"hi"), (0, b""), (0, b"ho"), (END_STREAM, b"")] {
+            visitor.send(&frame(DATA, flags, 1, piece)).await;
+        }
+        let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{DOOR}Transfer-Encoding: chunked\r\n\r\n");
+        let body = "2\r\nhi\r\n2\r\nho\r\n0\r\n\r\n";
+        reaches("a body with empty pieces", &mut bench.panel, &format!("{head}{body}")).await;
+        assert!(bench.panel.send(OK.as_bytes()).await);
+        let answer = tokio::time::timeout(PATIENCE, visitor.until(DATA)).await.expect("an answer");
+        assert_eq!((answer.stream, &answer.payload[..]), (1, &b"ok"[..]));
+        is_answered(&mut bench.panel, &mut visitor, 3).await;
+    }
+}
+
 /// A request that is taken back when so much of its answer has come is taken back from the panel, too.
 async fn cancels(panel: &mut Recorder, visitor: &mut Frames, stream: u32, answer: &str) {
     const CANCEL: [u8; 4] = 8u32.to_be_bytes();
