@@ -48,6 +48,18 @@ fn wanted() -> Vec<Row> {
             ],
         ),
         row(
+            "another interim answer is not the one that is waited for",
+            [
+                sends(ASKS),
+                reaches(ASKED),
+                answers("HTTP/1.1 103 Early Hints\r\n\r\n"),
+                answers("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno"),
+                hears("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"),
+                Step::PanelLeft,
+                Step::Closed,
+            ],
+        ),
+        row(
             "what follows the body is the next request",
             [
                 sends(ASKS),
@@ -78,6 +90,23 @@ fn wanted() -> Vec<Row> {
             ],
         ),
     ]
+}
+
+/// The panel has never heard of expectations, and waits for the body.
+pub fn unheard_of() -> Vec<Row> {
+    vec![row(
+        "the panel says nothing",
+        [
+            sends(ASKS),
+            reaches(ASKED),
+            hears(GO_ON),
+            sends("hello"),
+            reaches("hello"),
+            answers(OK),
+            hears(OK),
+            Step::Stays,
+        ],
+    )]
 }
 
 fn unwanted() -> Vec<Row> {

@@ -67,6 +67,12 @@ async fn nobody_is_told_to_go_on_before_the_panel_says_so() {
 }
 
 #[tokio::test]
+async fn a_panel_that_says_nothing_to_an_expectation_gets_the_body_after_a_while() {
+    let [way, ..] = Way::FEW;
+    Bench::open(way, |settings| settings).await.hold(expectations::unheard_of()).await;
+}
+
+#[tokio::test]
 async fn websockets_pass_and_no_other_upgrade_does() {
     on_every_way(tunnels::rows).await;
 }
