@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::has_budget_remaining;
 
 use super::batch::{self, SMALL_BYTES};
 use super::stream::Stream;
@@ -68,6 +69,11 @@ impl Line {
         self.0.stream.borrow().as_ref().is_some_and(Stream::is_quiet)
     }
 
+    /// Whether all that was written is sent.
+    pub(super) fn is_sent(&self) -> bool {
+        !self.0.queued.get() && self.0.unsent.borrow().is_empty()
+    }
+
     /// Waits until all that was written is sent.
     pub(super) async fn sent(&self) -> io::Result<()> {
         poll_fn(|cx| {
@@ -89,7 +95,8 @@ impl Line {
             return Poll::Pending;
         }
         let polled = self.poll_stream(|stream, cx| stream.poll_read(cx, buf));
-        self.0.awaits.set(polled.is_pending());
+        // Not where it only has to give way: then nobody would wake it.
+        self.0.awaits.set(polled.is_pending() && has_budget_remaining());
         polled
     }
 

@@ -207,6 +207,7 @@ impl Link {
         if let Stage::Answering { content, persists: true } = &self.stage
             && content.is_over()
             && self.sending.is_complete()
+            && self.line.is_sent()
             && self.unread.is_empty()
         {
             self.stage = Stage::Ready;
@@ -239,8 +240,12 @@ impl Link {
         self.line.belongs_to(cx.waker());
         while self.unread.len() < words.len() && words.starts_with(&self.unread) {
             match ready!(self.poll_read_content(cx)) {
-                Ok(0) | Err(_) => return Poll::Ready(false),
+                Ok(0) => return Poll::Ready(false),
                 Ok(_) => {}
+                Err(_) => {
+                    self.stage = Stage::Ended; // a second read would find no more than the end
+                    return Poll::Ready(false);
+                }
             }
         }
         Poll::Ready(self.unread.starts_with(words))
@@ -248,7 +253,7 @@ impl Link {
 
     /// Whether the rest of the content could be moved out of the socket, and the connection used again after it.
     pub(super) fn is_movable(&self) -> bool {
-        self.sending.is_complete() && self.line.is_plain_tcp()
+        self.sending.is_complete() && self.line.is_sent() && self.line.is_plain_tcp()
     }
 
     /// The connection itself, for what is moved out of it.
