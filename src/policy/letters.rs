@@ -1,8 +1,8 @@
 //! The letter case of field names.
 //!
 //! Names mean the same in any case (RFC 9110 section 5.1), but cross the door as they came. hyper keeps a record of each
-//! name for that, which is a fifth of the instructions of a small request. Where every name is written as most programs
-//! write it, `Content-Type`, hyper writes the same bytes without a record.
+//! name for that, which is a fifth of the instructions of a small request. It needs none of a head that is whole, whose
+//! bytes tell its letters; and what most programs write, `Content-Type`, is what capitals make of small letters.
 
 use memchr::memchr2;
 
@@ -110,8 +110,8 @@ pub fn capitalize(name: &mut [u8]) {
     }
 }
 
-/// Calls `each` for the name of each line of a request's head, and whether it is usual and has a value, as long as that says true. The
-/// length of the head, if it is whole and has nothing in it that can be read in two ways.
+/// Calls `each` for the name of each line of a request's head, and whether it is usual and has a value, as long as that says
+/// true. The length of the head, if it is whole and has nothing in it that can be read in two ways.
 fn each_name<'a>(bytes: &'a [u8], mut each: impl FnMut(&'a [u8], bool) -> bool) -> Option<usize> {
     let mut at = line_end(bytes, 0)?;
     while !bytes[at..].starts_with(b"\r\n") {

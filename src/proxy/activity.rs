@@ -2,15 +2,15 @@
 //!
 //! One deadline a connection, moved by what happens on it; no request arms a timer of its own.
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::now::{self, Instant};
 use super::relay::Relay;
+use super::spelled::Spelled;
 use crate::config::Limits;
-use crate::policy::letters::Letters;
 
 /// Where a connection stands; each phase has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +58,8 @@ pub(super) struct Activity {
     alarm: Cell<bool>,
     /// hyper is asked to let go of it, and must not close it on that occasion.
     parking: Cell<bool>,
-    /// What is known of the letters of the request that was read last.
-    letters: Cell<Letters>,
-    /// Its head, where only that tells them.
-    head: RefCell<Vec<u8>>,
+    /// How the names of the request that was read last were written.
+    spelled: Spelled,
     /// Something came in that hyper, as it was made for this connection, must not read.
     withheld: Cell<bool>,
     /// What is written goes out as it is.
@@ -97,8 +95,7 @@ impl Activity {
             watched: Cell::new(false),
             alarm: Cell::new(false),
             parking: Cell::new(false),
-            letters: Cell::new(Letters::Kept),
-            head: RefCell::default(),
+            spelled: Spelled::default(),
             withheld: Cell::new(false),
             plain: Cell::default(),
             relay: RefCell::default(),
@@ -155,28 +152,8 @@ impl Activity {
         self.parking.get()
     }
 
-    /// These bytes came for hyper, whose names have such letters.
-    pub(super) fn set_letters(&self, letters: Letters, bytes: &[u8]) {
-        self.letters.set(letters);
-        if letters == Letters::Told {
-            let mut head = self.head.borrow_mut();
-            head.clear();
-            head.extend_from_slice(bytes);
-        }
-    }
-
-    /// What was remembered needs no memory any more.
-    pub(super) fn forget_head(&self) {
-        self.head.take();
-    }
-
-    /// The head that tells the letters.
-    pub(super) fn head(&self) -> Ref<'_, Vec<u8>> {
-        self.head.borrow()
-    }
-
-    pub(super) fn letters(&self) -> Letters {
-        self.letters.get()
+    pub(super) fn spelled(&self) -> &Spelled {
+        &self.spelled
     }
 
     pub(super) fn set_withheld(&self, withheld: bool) {

@@ -25,6 +25,7 @@ mod reread;
 mod respond;
 mod sending;
 mod service;
+mod spelled;
 mod splice;
 mod steer;
 mod stream;

@@ -1,7 +1,8 @@
 //! What only hyper itself can read or make of the letters of field names.
 //!
-//! hyper keeps a private record of how each name was written, and looks it up when it writes. Where names are not in the
-//! usual letters, it is made to write a request's head into memory, and to read the names of an answer from there.
+//! hyper keeps a private record of how each name was written, and looks it up when it writes. Where nothing else tells the
+//! letters of a request's names, it is made to write its head into memory; where those of an answer are not the usual ones,
+//! to read them from there.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -201,7 +201,7 @@ impl Client {
     /// What is known of the letters of the names of the request in progress; over HTTP/2 they have no capitals.
     pub(super) fn letters(&self) -> Letters {
         match &self.protocol {
-            Protocol::One(activity) => activity.letters(),
+            Protocol::One(activity) => activity.spelled().letters(),
             Protocol::Two(_) => Letters::Usual,
         }
     }
@@ -209,7 +209,7 @@ impl Client {
     /// The head that tells them.
     pub(super) fn head(&self) -> Ref<'_, Vec<u8>> {
         let (Protocol::One(activity) | Protocol::Two(activity)) = &self.protocol;
-        activity.head()
+        activity.spelled().head()
     }
 
     /// Whether names of an answer reach the client in the letters that they have.

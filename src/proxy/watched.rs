@@ -30,7 +30,7 @@ impl Watched {
     pub(super) fn new(stream: Stream, early: Bytes, activity: Rc<Activity>, letters: Letters) -> Self {
         activity.set_withheld(false);
         activity.set_plain(stream.plain_tcp().is_some());
-        activity.set_letters(letters, &early);
+        activity.spelled().set(letters, &early);
         Self { line: Line::new(stream), early, activity, letters }
     }
 
@@ -47,7 +47,7 @@ impl Watched {
     /// The line, and what hyper has not read, or not used, which it left in `unused`. That is copied: the smallest rest,
     /// and even none, would keep hyper's whole buffer.
     pub(super) fn into_parts(self, unused: &Bytes) -> (Line, Bytes) {
-        self.activity.forget_head();
+        self.activity.spelled().forget();
         let rest = if unused.is_empty() { self.early } else { [unused, &self.early[..]].concat().into() };
         (self.line, rest)
     }
@@ -76,7 +76,7 @@ impl Watched {
         let read = &buf.filled()[before..];
         let letters = Letters::of_request(read);
         if self.activity.phase() == Phase::Idle && letters != Letters::Kept {
-            self.activity.set_letters(letters, read);
+            self.activity.spelled().set(letters, read);
             return false;
         }
         self.early = Bytes::copy_from_slice(read);
