@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use socket2::SockRef;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::support::client::{Connection, get};
 use crate::support::doorman::{Doorman, Settings};
@@ -115,6 +118,26 @@ async fn a_refusal_in_http_1_0_that_says_something_else_is_the_panels_own() {
     let answer = get(door.http().await, "/").await;
 
     assert_eq!((answer.status(), answer.text()), (400, "Client sent something else.\n"));
+}
+
+/// A reset is told once, and whoever asks again hears of an end.
+#[tokio::test]
+async fn a_refusal_that_breaks_off_before_it_is_understood_does_not_look_whole() {
+    for said in ["", "Client sent an"] {
+        let panel = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let door = Doorman::start(&Settings::panel(format!("http://{}", panel.local_addr().unwrap()))).await;
+        let mut visitor = Connection::open(door.http().await).await;
+        visitor.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut asked = Connection::over(panel.accept().await.unwrap().0);
+        asked.head().await.expect("the visitor's request");
+
+        asked.send(format!("HTTP/1.0 400 Bad Request\r\n\r\n{said}")).await;
+        SockRef::from(&asked.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(asked);
+
+        let heard = timeout(SOON, visitor.rest()).await.expect("the connection ends");
+        assert!(!heard.ends_with(b"0\r\n\r\n"), "{:?}", String::from_utf8_lossy(&heard));
+    }
 }
 
 #[tokio::test]
