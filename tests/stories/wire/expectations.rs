@@ -10,7 +10,7 @@ const GO_ON: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
 
 pub fn rows() -> Vec<Row> {
-    [wanted(), unwanted(), other()].into_iter().flatten().collect()
+    [wanted(), sent_along(), unwanted(), other()].into_iter().flatten().collect()
 }
 
 fn wanted() -> Vec<Row> {
@@ -59,6 +59,12 @@ fn wanted() -> Vec<Row> {
                 Step::Closed,
             ],
         ),
+    ]
+}
+
+/// The body, or more than that, comes at once.
+fn sent_along() -> Vec<Row> {
+    vec![
         row(
             "what follows the body is the next request",
             [
