@@ -159,7 +159,8 @@ fn take_size(unread: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     }
     let line = &unread[..end];
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let rest = line[digits..].trim_ascii_start();
+    let blanks = line[digits..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let rest = &line[digits + blanks..];
     let size = std::str::from_utf8(&line[..digits]).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
     match size {
         Some(size) if rest.is_empty() || rest.starts_with(b";") => {

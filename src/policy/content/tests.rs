@@ -75,6 +75,7 @@ fn what_is_no_chunk_is_refused() {
         "0x5\r\nhello\r\n",
         " 5\r\nhello\r\n",
         "1 0\r\nhello\r\n",
+        "5 \x0c\r\nhello\r\n",
         "1_0\r\nhello\r\n",
         "5\nhello\r\n",
         "5\rhello\r\n",
