@@ -157,6 +157,9 @@ fn take_size(unread: &mut BytesMut) -> Result<Option<u64>, Malformed> {
         [b'\r'] => return Ok(None),
         _ => return Err(Malformed::Chunk),
     }
+    if end > MAX_SIZE_LINE_BYTES {
+        return Err(Malformed::Chunk);
+    }
     let line = &unread[..end];
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let blanks = line[digits..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
@@ -175,9 +178,9 @@ fn take_size(unread: &mut BytesMut) -> Result<Option<u64>, Malformed> {
 fn take_trailers(unread: &mut BytesMut) -> Result<Piece, Malformed> {
     let mut lines = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let (length, lines) = match httparse::parse_headers(unread, &mut lines)? {
-        httparse::Status::Complete(parsed) => parsed,
+        httparse::Status::Complete(parsed) if parsed.0 <= MAX_TRAILER_BYTES => parsed,
         httparse::Status::Partial if unread.len() < MAX_TRAILER_BYTES => return Ok(Piece::Hungry),
-        httparse::Status::Partial => return Err(Malformed::TooLarge),
+        httparse::Status::Complete(_) | httparse::Status::Partial => return Err(Malformed::TooLarge),
     };
     let mut fields = HeaderMap::with_capacity(lines.len());
     for line in lines {
