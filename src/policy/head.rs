@@ -1,8 +1,8 @@
 //! Heads as they stand on a connection to an upstream (RFC 9112 sections 2 to 5).
 //!
-//! Towards clients hyper reads and writes them. Towards upstreams it would do both by way of a second set of types, which
-//! was most of what a small request cost outside the kernel; so here a request's head is written once, from its fields,
-//! and an answer's is read by `httparse`, hyper's own parser, straight into the fields that go on.
+//! Towards clients hyper reads and writes them. Towards upstreams it would do both by way of a second set of types, a third
+//! of what a small request costs outside the kernel; so here a request's head is written once, from its fields, and an
+//! answer's is read by `httparse`, hyper's own parser, straight into the fields that go on.
 
 use std::mem::MaybeUninit;
 
