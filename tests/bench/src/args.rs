@@ -14,7 +14,7 @@ tests/bench/run [--rows a,b] [--rounds N] [--seconds S] [--proxies a,b] [--doorm
   --rows      which rows, by key (default: all; --rows list names them)
   --rounds    how often each proxy has its turn in a row (default 5)
   --seconds   how long one turn is measured, after a warm-up of a quarter of that (default 1)
-  --proxies   doorman,nginx,nginx-tuned,haproxy,caddy (default: all)
+  --proxies   doorman,nginx,nginx-tuned,haproxy,caddy,relay (default: all)
   --doorman   the binary (default target/release/doorman)
 ";
 

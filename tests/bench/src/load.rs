@@ -55,7 +55,9 @@ pub(crate) async fn challenge(rig: &Rig, running: &Running) -> anyhow::Result<Sa
     let path = format!("/.well-known/acme-challenge/{TOKEN}");
     let answer = match running.proxy() {
         Proxy::Doorman => published(rig, &path).await?,
-        Proxy::Nginx | Proxy::NginxTuned | Proxy::Haproxy | Proxy::Caddy => FIXED_ANSWER.to_owned(),
+        Proxy::Nginx | Proxy::NginxTuned | Proxy::Haproxy | Proxy::Caddy | Proxy::Relay => {
+            FIXED_ANSWER.to_owned()
+        }
     };
     let length = answer.len() as u64;
     repeat_get(rig, running, Over::Plain, &path, (Cycle::of(answer.into_bytes()), length), SMALL).await

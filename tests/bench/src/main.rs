@@ -6,7 +6,7 @@
 //! own clock counted, over the work that the client has seen complete with the right bytes; a wrong byte makes
 //! the cell void. No timing passes or fails.
 //!
-//! `args` what to measure · `rows` the rows · `proxies` the four, started and stopped · `load` the clients · `latency` those that do not wait · `meter` their count and the proxy's clock ·
+//! `args` what to measure · `rows` the rows · `proxies` they, started and stopped · `relay` the floor · `load` the clients · `latency` those that do not wait · `meter` their count and the proxy's clock ·
 //! `memory` the rows that weigh · `upstream` what answers behind the proxy · `conn` HTTP/1.1 as both need it ·
 //! `cycle` the bytes · `directory` an ACME server that stalls · `machine` clocks, cores, /proc · `table` Markdown.
 
@@ -20,6 +20,7 @@ mod machine;
 mod memory;
 mod meter;
 mod proxies;
+mod relay;
 mod rig;
 mod rows;
 mod table;
@@ -38,6 +39,10 @@ use crate::rig::Rig;
 use crate::table::Table;
 
 fn main() -> anyhow::Result<()> {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(relay::NAME) {
+        return relay::run(words);
+    }
     let Some(args) = Args::from_command_line()? else {
         print!("{}", args::USAGE);
         return Ok(());
@@ -65,7 +70,7 @@ async fn measure(args: &Args, table: &mut Table) -> anyhow::Result<()> {
     let rig = Rig::build(args).await?;
     for row in &args.rows {
         for round in 1..=args.rounds {
-            for &proxy in &args.proxies {
+            for &proxy in args.proxies.iter().filter(|proxy| row.is_for(**proxy)) {
                 let outcome = rows::measure(row, &rig, proxy).await;
                 let brief = table::brief(row, &outcome);
                 eprintln!("{} {round}/{} {}: {brief}", row.key, args.rounds, proxy.name());

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::args::Args;
 use crate::conn::{Conn, SMALL};
 use crate::machine::{self, Core};
+use crate::relay;
 use crate::rig::Rig;
 use crate::rows;
 use crate::upstream::SMALL_BODY;
@@ -37,6 +38,8 @@ pub(crate) enum Proxy {
     Haproxy,
     /// With one thread that runs Go code at a time.
     Caddy,
+    /// The floor: it carries bytes and knows no HTTP.
+    Relay,
 }
 
 /// What doorman's control plane has to do.
@@ -50,8 +53,8 @@ pub(crate) enum Order {
 
 impl Proxy {
     /// In the order of their turns.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Doorman, Self::Nginx, Self::NginxTuned, Self::Haproxy, Self::Caddy];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Doorman, Self::Nginx, Self::NginxTuned, Self::Haproxy, Self::Caddy, Self::Relay];
 
     /// The name on the command line and in the table.
     pub(crate) fn name(self) -> &'static str {
@@ -61,15 +64,16 @@ impl Proxy {
             Self::NginxTuned => "nginx-tuned",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
+            Self::Relay => relay::NAME,
         }
     }
 
-    /// What prints the version; none for the second nginx.
+    /// What prints the version; none for the second nginx, nor for a part of this program.
     pub(crate) fn version_command(self, args: &Args) -> Option<(PathBuf, &'static [&'static str])> {
         match self {
             Self::Doorman => Some((args.doorman.clone(), &["--version"])),
             Self::Nginx => Some(("nginx".into(), &["-v"])),
-            Self::NginxTuned => None,
+            Self::NginxTuned | Self::Relay => None,
             Self::Haproxy => Some(("haproxy".into(), &["-v"])),
             Self::Caddy => Some(("caddy".into(), &["version"])),
         }
@@ -141,6 +145,10 @@ impl Proxy {
                 let arguments = ["run", "--adapter", "caddyfile", "--config"].map(str::to_owned);
                 ("caddy".into(), [arguments.to_vec(), vec![config]].concat())
             }
+            Self::Relay => {
+                let addresses = [rig.http, rig.upstream].map(|address| address.to_string());
+                (std::env::current_exe()?, [vec![relay::NAME.to_owned()], addresses.to_vec()].concat())
+            }
         })
     }
 }
@@ -209,7 +217,7 @@ impl Drop for Running {
         // nginx's master must live long enough to end its worker; the others have nothing to lose.
         let signal = match self.proxy {
             Proxy::Nginx | Proxy::NginxTuned => Signal::SIGTERM,
-            Proxy::Doorman | Proxy::Haproxy | Proxy::Caddy => Signal::SIGKILL,
+            Proxy::Doorman | Proxy::Haproxy | Proxy::Caddy | Proxy::Relay => Signal::SIGKILL,
         };
         // It may have ended by itself; then there is nothing to do.
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);

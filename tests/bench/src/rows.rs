@@ -25,6 +25,27 @@ pub(crate) struct Row {
     work: Work,
 }
 
+impl Row {
+    /// Whether a proxy can have a turn in it: who knows no HTTP neither answers by itself nor speaks TLS, and its connections
+    /// to the upstream come and go with those of its clients.
+    pub(crate) fn is_for(&self, proxy: Proxy) -> bool {
+        let carried = match self.work {
+            Work::KeepAlive(over, _) | Work::Download(over) => over == Over::Plain,
+            Work::Upload | Work::Latency | Work::Echo | Work::Bulk => true,
+            Work::Challenge
+            | Work::NewConnection(_)
+            | Work::Http2
+            | Work::IdleUnused
+            | Work::Idle
+            | Work::Gone
+            | Work::Peak
+            | Work::StartUp
+            | Work::AtRest => false,
+        };
+        carried || proxy != Proxy::Relay
+    }
+}
+
 /// How a cost is printed; it is kept in seconds or in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {

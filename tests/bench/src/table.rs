@@ -79,8 +79,12 @@ impl Table {
         lines.push(format!("|---|---|{}", "---:|".repeat(proxies.len())));
         for key in self.distinct(|cell| cell.row.key) {
             let cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.row.key == key).collect();
-            let printed: Vec<String> = cells.iter().filter_map(|cell| print(cell)).collect();
-            if printed.len() == cells.len() {
+            let of = |name: &&str| cells.iter().find(|cell| cell.proxy.name() == *name);
+            let printed: Option<Vec<String>> = proxies
+                .iter()
+                .map(|name| of(name).map_or_else(|| Some("–".to_owned()), |cell| print(cell)))
+                .collect();
+            if let Some(printed) = printed {
                 lines.push(format!(
                     "| {} | {} | {} |",
                     cells[0].row.title,
