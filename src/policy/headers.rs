@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
+use super::address;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -239,7 +241,7 @@ pub fn join_lengths(headers: &mut HeaderMap) {
 /// An address as a field value: IPv4 as such, even where it came over an IPv6 socket.
 #[must_use]
 pub fn address(address: IpAddr) -> HeaderValue {
-    HeaderValue::try_from(address.to_canonical().to_string()).expect("an address is printable ASCII")
+    HeaderValue::try_from(address::text(address)).expect("an address is printable ASCII")
 }
 
 /// Whether a host is an IPv6 literal, with or without a port.

@@ -1,5 +1,6 @@
 //! Decisions, and nothing but: no task, no socket, no file, no clock, no randomness.
 
+pub mod address;
 pub mod alert;
 pub mod content;
 pub mod failure;
