@@ -2,7 +2,7 @@
 //!
 //! HTTP-01 tokens (RFC 8555 section 8.3), and certificates for TLS-ALPN-01 (RFC 8737).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ pub const ACME_TLS: &[u8] = b"acme-tls/1";
 /// What is answered.
 #[derive(Clone, Debug, Default)]
 struct Answers {
-    tokens: HashMap<String, Bytes>,
+    tokens: BTreeMap<String, Bytes>,
     /// By the name that the CA asks for.
-    certificates: HashMap<String, Arc<CertifiedKey>>,
+    certificates: BTreeMap<String, Arc<CertifiedKey>>,
 }
 
 /// An empty table.
