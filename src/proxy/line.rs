@@ -32,6 +32,8 @@ struct State {
     queued: Cell<bool>,
     /// What was in the batch and could not be sent.
     unsent: RefCell<Vec<u8>>,
+    /// Something follows at once what is in the batch.
+    goes_on: Cell<bool>,
 }
 
 impl Line {
@@ -43,6 +45,7 @@ impl Line {
             awaits: Cell::new(false),
             queued: Cell::new(false),
             unsent: RefCell::default(),
+            goes_on: Cell::new(false),
         }))
     }
 
@@ -125,6 +128,13 @@ impl Line {
         self.poll_stream(Stream::poll_shutdown)
     }
 
+    /// Sends the rest of what was written, after which the stream is to be dropped. So the kernel may let the last segment
+    /// wait for the end that goes with it.
+    pub(super) fn poll_last(&self) -> Poll<io::Result<()>> {
+        self.0.goes_on.set(true);
+        self.poll_sent()
+    }
+
     /// Sends what was in the batch. If not all can be sent, the owner is to look after the rest.
     pub(super) fn send(&self, piece: &[u8]) {
         self.0.queued.set(false);
@@ -141,7 +151,8 @@ impl Line {
         match self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp) {
             // Not by way of the C library, which would look after the cancelling of threads.
             Some(socket) => {
-                socket.try_io(Interest::WRITABLE, || Ok(send(socket, piece, SendFlags::NOSIGNAL)?))
+                let more = if self.0.goes_on.get() { SendFlags::MORE } else { SendFlags::empty() };
+                socket.try_io(Interest::WRITABLE, || Ok(send(socket, piece, SendFlags::NOSIGNAL | more)?))
             }
             None => Err(io::ErrorKind::NotConnected.into()),
         }

@@ -156,7 +156,10 @@ impl AsyncWrite for Watched {
         }
         self.line.belongs_to(cx.waker());
         if self.line.is_plain_tcp() {
-            return self.line.poll_sent(); // it is closed right after this, which says the same
+            return match self.activity.has_unread() {
+                true => self.line.poll_sent(),
+                false => self.line.poll_last(), // it is closed right after this, which says the same
+            };
         }
         self.line.poll_shutdown()
     }
