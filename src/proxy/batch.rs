@@ -66,7 +66,10 @@ impl Batch {
         }
         message.iter().for_each(|part| messages.bytes.extend_from_slice(part));
         let end = messages.bytes.len();
-        messages.ends.push((line.clone(), end));
+        match messages.ends.last_mut() {
+            Some((last, its_end)) if last.is_same(line) => *its_end = end,
+            Some(_) | None => messages.ends.push((line.clone(), end)),
+        }
         if messages.ends.len() >= MOST_MESSAGES || end >= MOST_BYTES {
             drop(messages);
             self.send();

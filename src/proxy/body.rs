@@ -51,8 +51,9 @@ struct Download {
 impl Download {
     /// Whether the rest is so much, and both connections such, that it is to be moved from socket to socket.
     fn is_to_be_moved(&mut self, activity: &Activity) -> bool {
+        let connections = self.lease.pool().in_use();
         let link = self.lease.link();
-        link.left().is_some_and(|left| left >= relay::WORTH_BYTES)
+        link.to_come().is_some_and(|left| relay::is_worth(left, connections))
             && link.is_movable()
             && activity.takes_relay()
     }
@@ -172,7 +173,9 @@ fn poll_stand_in(left: &mut u64, watcher: Option<&Watcher>) -> Poll<Option<Resul
         if activity.is_held_up() {
             return Poll::Pending; // the flush wakes us
         }
-        activity.hold_up();
+        if *left > stand_in.len() as u64 {
+            activity.hold_up();
+        }
     }
     *left -= stand_in.len() as u64;
     Poll::Ready(Some(Ok(Frame::data(stand_in))))

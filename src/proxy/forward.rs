@@ -183,7 +183,7 @@ pub(super) async fn to(client: &Client, pool: &Rc<Pool>, mut outbound: Outbound)
     }
     // A kept connection may have died unnoticed: what was not lost by that is sent once more, over a new one.
     if let Some(lease) = pool.reuse() {
-        match exchange(lease, &mut outbound).await {
+        match exchange(client, lease, &mut outbound).await {
             Ok((head, lease)) => return relay(client, head, lease, tunnel, &outbound.terms).await,
             Err(error) if error.is_silence() && outbound.terms.repeatable => {}
             Err(error) => return refuse(client, pool, &outbound.terms, &Failure::Exchange(error)),
@@ -206,16 +206,20 @@ pub(super) async fn over(
     tunnel: Option<TunnelPlace>,
 ) -> Response<ResponseBody> {
     let pool = Rc::clone(lease.pool());
-    match exchange(lease, &mut outbound).await {
+    match exchange(client, lease, &mut outbound).await {
         Ok((head, lease)) => relay(client, head, lease, tunnel, &outbound.terms).await,
         Err(error) => refuse(client, &pool, &outbound.terms, &Failure::Exchange(error)),
     }
 }
 
 /// Sends a request, with its body if that was not sent before, and waits for the head of the answer.
-async fn exchange(mut lease: Lease, outbound: &mut Outbound) -> Result<(Head, Lease), ExchangeError> {
+async fn exchange(
+    client: &Client,
+    mut lease: Lease,
+    outbound: &mut Outbound,
+) -> Result<(Head, Lease), ExchangeError> {
     let Outbound { head, method, upload, terms } = outbound;
-    lease.link().begin(head, method.clone(), upload.take());
+    lease.link().begin(head, method.clone(), upload.take(), client.use_of_large());
     let answer = poll_fn(|cx| lease.link().poll_answer(&terms.timer, cx)).await;
     let answer = match answer {
         Err(ExchangeError::Malformed(_)) if lease.link().said_tls() => return Err(ExchangeError::Tls),

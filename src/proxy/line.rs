@@ -49,6 +49,11 @@ impl Line {
         }))
     }
 
+    /// Whether both are over one stream.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// From now on it wakes this task.
     pub(super) fn belongs_to(&self, task: &Waker) {
         if !self.0.owner.borrow().will_wake(task) {
@@ -133,6 +138,14 @@ impl Line {
     pub(super) fn poll_last(&self) -> Poll<io::Result<()>> {
         self.0.goes_on.set(true);
         self.poll_sent()
+    }
+
+    /// Sends the rest of what was written, which something follows at once, so that it may go in one segment with that.
+    pub(super) fn poll_sent_before_more(&self) -> Poll<io::Result<()>> {
+        self.0.goes_on.set(true);
+        let polled = self.poll_sent();
+        self.0.goes_on.set(false);
+        polled
     }
 
     /// Sends what was in the batch. If not all can be sent, the owner is to look after the rest.

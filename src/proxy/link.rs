@@ -17,6 +17,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::line::Line;
 use super::sending::{Broken, Sending};
+use super::splice;
 use super::stream::Stream;
 use super::timer::Timer;
 use super::upload::Upload;
@@ -26,6 +27,12 @@ use crate::policy::head::{Head, Malformed};
 /// Most that is read at once where a head is waited for, of which most answers need no more. It is read into memory that
 /// the worker has for all its connections, and only what is left after the head is kept.
 const ROOM_BYTES: usize = 16 * 1024;
+
+/// Content that is no larger comes with its head.
+const SMALL_BYTES: u64 = ROOM_BYTES as u64;
+
+/// What is read where the head of a large answer is waited for: its head, and not much more.
+const HEAD_BYTES: usize = 1024;
 
 /// What is read at first of a content of unknown length.
 const FIRST_BYTES: usize = 8 * 1024;
@@ -49,8 +56,30 @@ pub(super) struct Link {
     most: usize,
     /// What is read at once of this one.
     piece: usize,
-    /// The last answer was larger than the room for heads.
-    large: bool,
+    /// How large the last answer was.
+    last: Size,
+    /// What becomes of the next one if it is large.
+    use_of_large: Use,
+}
+
+/// What may become of a large content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// It is read.
+    Read,
+    /// It is moved from socket to socket.
+    Moved,
+}
+
+/// How large an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    /// No larger than the room for heads.
+    Small,
+    /// Larger, or nobody knows.
+    Large,
+    /// So large that it is worth being moved.
+    WorthMoving,
 }
 
 /// Where an exchange stands, as far as the answer goes.
@@ -117,13 +146,15 @@ impl Link {
             unread: BytesMut::new(),
             most,
             piece: 0,
-            large: false,
+            last: Size::Small,
+            use_of_large: Use::Read,
         }
     }
 
-    /// Begins a request.
-    pub(super) fn begin(&mut self, head: &[u8], method: Method, upload: Option<Upload>) {
+    /// Begins a request, of whose answer much use can be made like this.
+    pub(super) fn begin(&mut self, head: &[u8], method: Method, upload: Option<Upload>, large: Use) {
         self.stage = Stage::Asked(method);
+        self.use_of_large = large;
         self.sending.begin(head, upload, &self.line);
     }
 
@@ -187,6 +218,11 @@ impl Link {
             Stage::Answering { content, .. } => content.left(),
             Stage::Ready | Stage::Asked(_) | Stage::Ended => None,
         }
+    }
+
+    /// How much of the content is to come that was not read yet, if that is known.
+    pub(super) fn to_come(&self) -> Option<u64> {
+        self.left().map(|left| left.saturating_sub(self.unread.len() as u64))
     }
 
     /// Whether it is known that no more of the content is to come.
@@ -290,7 +326,11 @@ impl Link {
         let Stage::Asked(method) = &self.stage else { return Ok(()) };
         let content = Content::new(head.ending(method)?);
         let length = content.left().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        self.large = length.is_none_or(|length| length > ROOM_BYTES);
+        self.last = match content.left() {
+            Some(..=SMALL_BYTES) => Size::Small,
+            Some(splice::WORTH_BYTES..) => Size::WorthMoving,
+            Some(_) | None => Size::Large,
+        };
         self.piece = length.unwrap_or(FIRST_BYTES).min(self.most);
         self.stage = Stage::Answering { content, persists: head.persists() };
         Ok(())
@@ -304,9 +344,9 @@ impl Link {
                 self.unread.advance(head.length);
                 return Poll::Ready(Ok(head));
             }
-            if self.large || !self.unread.is_empty() {
+            if self.is_read_at_once() || !self.unread.is_empty() {
                 let before = self.unread.len();
-                self.unread.reserve(if self.large { self.most } else { ROOM_BYTES });
+                self.unread.reserve(if self.is_read_at_once() { self.most } else { ROOM_BYTES });
                 let read = ready!(self.poll_read(&mut Context::from_waker(Waker::noop())));
                 if !matches!(read, Ok(1..)) {
                     return Poll::Ready(Err(ExchangeError::Silence(read.err())));
@@ -320,10 +360,25 @@ impl Link {
         }
     }
 
+    /// Whether the content, if it is like the last one, is to be read with its head.
+    fn is_read_at_once(&self) -> bool {
+        self.last != Size::Small && !self.is_left_to_move()
+    }
+
+    /// Whether the content, if it is like the last one, is to stay where it can be moved from.
+    fn is_left_to_move(&self) -> bool {
+        self.last == Size::WorthMoving && self.use_of_large == Use::Moved && self.line.is_plain_tcp()
+    }
+
+    /// What is read at once where a head is waited for.
+    fn room_bytes(&self) -> usize {
+        if self.is_left_to_move() { HEAD_BYTES } else { ROOM_BYTES }
+    }
+
     /// The same, where nothing of it was read yet. If it is not whole, it is kept.
     fn poll_head_in_room(&mut self) -> Poll<Result<Option<Head>, ExchangeError>> {
         ROOM.with_borrow_mut(|room| {
-            let mut read = ReadBuf::new(room);
+            let mut read = ReadBuf::new(&mut room[..self.room_bytes()]);
             ready!(self.line.poll_read(&mut read)).map_err(|error| ExchangeError::Silence(Some(error)))?;
             let bytes = read.filled();
             if bytes.is_empty() {

@@ -14,17 +14,28 @@ use super::line::Line;
 use super::pool::Lease;
 use super::splice;
 
-/// A body of which less is to come is not worth it.
-pub(super) const WORTH_BYTES: u64 = 256 * 1024;
+/// A body that goes in more pieces is worth it only if so much is to come.
+const FEW_PIECES: u64 = 2;
+const WORTH_IN_PIECES_BYTES: u64 = 256 * 1024;
+
+/// A rest like this is kept for a client that does not take it, whether it is moved or not.
+const SMALL_REST_BYTES: u64 = 64 * 1024;
 
 /// hyper writes so much before it asks for more. Memory that nobody touches costs nothing.
 const STAND_IN_BYTES: usize = 1024 * 1024;
 
-/// Most that is moved at once for one of so many connections: what the client does not take of it is kept in memory.
-fn piece_bytes(connections: usize) -> usize {
-    match connections {
-        0..=16 => 128 * 1024,
-        _ => 16 * 1024,
+/// Whether a body of which so much is to come is worth it, over one of so many connections.
+pub(super) fn is_worth(left: u64, connections: usize) -> bool {
+    let few = left.div_ceil(piece_bytes(left, connections) as u64) <= FEW_PIECES;
+    left >= if few { splice::WORTH_BYTES } else { WORTH_IN_PIECES_BYTES }
+}
+
+/// Most that is moved at once for one of so many connections, when so much is to come: what the client does not take of it
+/// is kept in memory.
+fn piece_bytes(left: u64, connections: usize) -> usize {
+    match (left, connections) {
+        (..=SMALL_REST_BYTES, _) | (_, 0..=16) => 128 * 1024,
+        (_, _) => 16 * 1024,
     }
 }
 
@@ -58,8 +69,9 @@ pub(super) struct Relay {
 impl Relay {
     /// For the rest of the body that comes over this connection.
     pub(super) fn new(mut lease: Lease) -> Self {
+        let left = lease.link().to_come().unwrap_or_default();
+        let piece = piece_bytes(left, lease.pool().in_use());
         let rest = lease.link().take_unread();
-        let piece = piece_bytes(lease.pool().in_use());
         Self { lease, rest, piece }
     }
 

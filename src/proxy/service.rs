@@ -22,6 +22,7 @@ use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
+use super::link::Use;
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
@@ -203,6 +204,14 @@ impl Client {
         match &self.protocol {
             Protocol::One(activity) => activity.spelled().letters(),
             Protocol::Two(_) => Letters::Usual,
+        }
+    }
+
+    /// What may become of a large answer to the request in progress.
+    pub(super) fn use_of_large(&self) -> Use {
+        match &self.protocol {
+            Protocol::One(activity) if activity.takes_relay() => Use::Moved,
+            Protocol::One(_) | Protocol::Two(_) => Use::Read,
         }
     }
 

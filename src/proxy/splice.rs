@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 
 use super::line::Line;
 
+/// To move less than so much is no cheaper than to copy it.
+pub(super) const WORTH_BYTES: u64 = 32 * 1024;
+
 /// Room for the pieces of a network card, of which each takes a page of it however small it is. Without the right to so
 /// much it works, too.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -52,32 +55,33 @@ impl Pipe {
 /// Moves what has come, `most` at most, and says how much that was (0 is the end), with those bytes of it that `to` did
 /// not take. `None`: it cannot be done, because one is no plain socket, or for want of descriptors.
 pub(super) fn poll(from: &Line, to: &Line, most: usize) -> Option<Poll<io::Result<(usize, Bytes)>>> {
-    match to.poll_sent() {
+    if !to.is_plain_tcp() {
+        return None;
+    }
+    match to.poll_flush() {
         Poll::Ready(Ok(())) => {}
         Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
         Poll::Pending => return Some(Poll::Pending),
     }
     from.with_plain_tcp(|source| {
-        to.with_plain_tcp(|sink| {
-            PIPE.with_borrow_mut(|kept| {
-                let pipe = match kept.take() {
-                    Some(pipe) => pipe,
-                    None => Pipe::open().ok()?,
-                };
-                let polled = from.poll(|cx| through(&pipe, source, sink, most, cx));
-                if !matches!(polled, Poll::Ready(Err(_))) {
-                    *kept = Some(pipe); // after an error it may not be empty
-                }
-                Some(polled)
-            })
+        PIPE.with_borrow_mut(|kept| {
+            let pipe = match kept.take() {
+                Some(pipe) => pipe,
+                None => Pipe::open().ok()?,
+            };
+            let polled = from.poll(|cx| through(&pipe, source, to, most, cx));
+            if !matches!(polled, Poll::Ready(Err(_))) {
+                *kept = Some(pipe); // after an error it may not be empty
+            }
+            Some(polled)
         })
-    })??
+    })?
 }
 
 fn through(
     pipe: &Pipe,
     from: &TcpStream,
-    to: &TcpStream,
+    to: &Line,
     most: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(usize, Bytes)>> {
@@ -92,10 +96,11 @@ fn through(
         }
     };
     let mut left = length;
-    while left > 0 {
-        let written =
-            to.try_io(Interest::WRITABLE, || Ok(pipe::splice(&pipe.out, None, to, None, left, flags)?));
-        match written {
+    while left > 0 && to.poll_sent_before_more()?.is_ready() {
+        let written = to.with_plain_tcp(|to| {
+            to.try_io(Interest::WRITABLE, || Ok(pipe::splice(&pipe.out, None, to, None, left, flags)?))
+        });
+        match written.unwrap_or(Ok(0)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => left -= written?,
