@@ -3,18 +3,22 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{SockRef, Socket};
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::now::{self, Instant};
+use super::socket::Socket;
 use super::worker::{Door, Worker};
 use super::{connection, respond};
 
@@ -48,8 +52,30 @@ impl Spare {
     }
 }
 
+/// A listener whose connections the selector need not know of; tokio's makes each of them known.
+pub(super) struct Listener(TcpStream);
+
+impl Listener {
+    /// Over a socket that listens and does not block. It waits as any other does: it can be read when a connection is there
+    /// (accept(2)).
+    ///
+    /// # Errors
+    /// The selector does not take it.
+    pub(super) fn new(listener: net::TcpListener) -> io::Result<Self> {
+        Ok(Self(TcpStream::from_std(OwnedFd::from(listener).into())?))
+    }
+
+    async fn accept(&self) -> io::Result<(net::TcpStream, SocketAddr)> {
+        let accept = || {
+            let (socket, peer) = acceptfrom_with(&self.0, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+            Ok((socket.into(), peer.ok_or(io::ErrorKind::NotConnected)?.try_into()?))
+        };
+        self.0.async_io(Interest::READABLE, accept).await
+    }
+}
+
 /// Accepts until `stop`. An error of `accept` never ends it.
-pub(super) async fn run(listener: TcpListener, door: Rc<Door>, worker: Rc<Worker>, stop: CancellationToken) {
+pub(super) async fn run(listener: Listener, door: Rc<Door>, worker: Rc<Worker>, stop: CancellationToken) {
     worker.spare.replenish();
     let mut complained: Option<Instant> = None;
     loop {
@@ -79,10 +105,11 @@ pub(super) async fn run(listener: TcpListener, door: Rc<Door>, worker: Rc<Worker
 }
 
 /// Serves a connection that finds a place. Others cost neither a task nor a wait.
-fn admit(worker: &Rc<Worker>, door: &Rc<Door>, socket: TcpStream, peer: SocketAddr) {
+fn admit(worker: &Rc<Worker>, door: &Rc<Door>, socket: net::TcpStream, peer: SocketAddr) {
     worker.counters.accepted.increment();
     match worker.gate.enter(peer.ip()) {
         Some(place) => {
+            let socket = Socket::accepted(socket);
             spawn_local(connection::serve(Rc::clone(worker), Rc::clone(door), socket, peer, place));
         }
         None => refuse(worker, door, &SockRef::from(&socket)),
@@ -90,8 +117,8 @@ fn admit(worker: &Rc<Worker>, door: &Rc<Door>, socket: TcpStream, peer: SocketAd
 }
 
 /// Refuses who waits for a descriptor, one after another over the spare one.
-fn refuse_waiting(listener: &TcpListener, door: &Door, worker: &Worker) {
-    let listener = SockRef::from(listener);
+fn refuse_waiting(listener: &Listener, door: &Door, worker: &Worker) {
+    let listener = SockRef::from(&listener.0);
     for _ in 0..REFUSALS {
         if !worker.spare.give_up() {
             return; // another thread was quicker; then they wait
@@ -112,7 +139,7 @@ fn refuse_waiting(listener: &TcpListener, door: &Door, worker: &Worker) {
 
 /// Over a limit: a 503 to who speaks plain HTTP; a TLS connection is only closed, as the handshake would be the dearer
 /// part. Nothing is waited for.
-pub(super) fn refuse(worker: &Worker, door: &Door, socket: &Socket) {
+pub(super) fn refuse(worker: &Worker, door: &Door, socket: &socket2::Socket) {
     worker.counters.refused.increment();
     if door.tls.is_none()
         && let Err(error) = respond::turn_away(socket)

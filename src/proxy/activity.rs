@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use super::hearing::Hearing;
 use super::now::{self, Instant};
 use super::relay::Relay;
 use super::spelled::Spelled;
@@ -46,6 +47,7 @@ pub(super) struct Activity {
     owed: Cell<usize>,
     /// Something was read since the request's end: the head of the next one has begun.
     ahead: Cell<bool>,
+    hearing: Hearing,
     /// What is left of the body of the last request is read by nobody.
     unread: Cell<bool>,
     /// Times that everything written so far had left.
@@ -89,6 +91,7 @@ impl Activity {
             streams: Cell::new((0, 0)),
             owed: Cell::new(0),
             ahead: Cell::new(false),
+            hearing: Hearing::default(),
             unread: Cell::new(false),
             flushes: Cell::new(0),
             held_up: Cell::new(false),
@@ -119,6 +122,16 @@ impl Activity {
 
     pub(super) fn is_overdue(&self) -> bool {
         self.deadline.get() <= now::now()
+    }
+
+    /// Whether nobody need listen to the client yet: all it can tell now is that it has left, and the answer may be sooner.
+    pub(super) fn goes_unheard(&self) -> bool {
+        let (open, _) = self.streams.get();
+        open == 0 && self.is_busy() && self.hearing.is_put_off()
+    }
+
+    pub(super) fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 
     /// How long it has been waiting for a request, if it is.
@@ -185,10 +198,7 @@ impl Activity {
 
     /// Whether a request is under way.
     pub(super) fn is_busy(&self) -> bool {
-        match self.phase.get() {
-            Phase::Idle | Phase::Head => false,
-            Phase::Upload | Phase::Waiting | Phase::Download | Phase::Flushing => true,
-        }
+        !matches!(self.phase.get(), Phase::Idle | Phase::Head)
     }
 
     /// Something came that belongs to the first request, or goes before it.
@@ -208,6 +218,7 @@ impl Activity {
         self.close_delimited.set(false);
         self.ahead.set(false);
         self.unread.set(false);
+        self.hearing.request_began(body);
         if body {
             self.enter(Phase::Upload, self.limits.body_timeout);
         } else {

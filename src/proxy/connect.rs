@@ -138,7 +138,7 @@ impl Connector {
             Address::Tcp { host, port } => {
                 let tcp = tcp(host, *port).await?;
                 match &self.tls {
-                    None => Ok(Stream::Tcp(tcp)),
+                    None => Ok(Stream::Tcp(tcp.into())),
                     Some(tls) => {
                         let name = ServerName::try_from(host.clone())?;
                         let stream = tls

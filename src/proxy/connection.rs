@@ -13,7 +13,6 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::debug;
@@ -26,6 +25,7 @@ use super::now;
 use super::park::{self, Awake, Counted};
 use super::preface::{self, Next};
 use super::service::{Client, Peer, Protocol};
+use super::socket::Socket;
 use super::stream::{STREAM_BUFFER_BYTES, Stream, buffer_bytes};
 use super::tls::{Handshake, Terminator};
 use super::tunnel::{self, Side};
@@ -111,7 +111,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
 pub(super) async fn serve(
     worker: Rc<Worker>,
     door: Rc<Door>,
-    socket: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     mut place: Place,
 ) {

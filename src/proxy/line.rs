@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use rustix::net::{SendFlags, send};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use rustix::net::SendFlags;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::has_budget_remaining;
 
 use super::batch::{self, SMALL_BYTES};
+use super::socket::Socket;
 use super::stream::Stream;
 
 /// A stream that is shared with its batch.
@@ -161,12 +162,9 @@ impl Line {
 
     /// What fails here fails again where it can be told.
     fn try_write(&self, piece: &[u8]) -> io::Result<usize> {
-        match self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp) {
-            // Not by way of the C library, which would look after the cancelling of threads.
-            Some(socket) => {
-                let more = if self.0.goes_on.get() { SendFlags::MORE } else { SendFlags::empty() };
-                socket.try_io(Interest::WRITABLE, || Ok(send(socket, piece, SendFlags::NOSIGNAL | more)?))
-            }
+        let more = if self.0.goes_on.get() { SendFlags::MORE } else { SendFlags::empty() };
+        match self.0.stream.borrow().as_ref().and_then(Stream::socket) {
+            Some(socket) => socket.try_send(piece, SendFlags::NOSIGNAL | more),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -204,7 +202,12 @@ impl Line {
 
     /// Whether it is a socket of TCP with nothing between.
     pub(super) fn is_plain_tcp(&self) -> bool {
-        self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp).is_some()
+        self.0.stream.borrow().as_ref().and_then(Stream::socket).is_some()
+    }
+
+    /// Whether nothing was waited for on it yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.0.stream.borrow().as_ref().and_then(Stream::socket).is_some_and(Socket::is_fresh)
     }
 
     /// Does something else with the socket, if it is one of TCP with nothing between.

@@ -6,14 +6,13 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
@@ -39,6 +38,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often it is asked for the same: what it finds free only when it is asked, it returns the next time.
 const ROUNDS: u32 = 3;
 
+thread_local! {
+    static ROOM: RefCell<[u8; FIRST_BYTES]> = const { RefCell::new([0; FIRST_BYTES]) };
+}
+
 /// The connections of a worker that hyper has.
 #[derive(Default)]
 pub(super) struct Awake {
@@ -60,8 +63,8 @@ impl Awake {
         connections.push(Rc::clone(activity));
     }
 
-    /// Wakes those that may be parked, for ever, and gives back what they have left. Nothing runs while there is nothing
-    /// to do.
+    /// Wakes those that may be parked and those that nobody listens to, for ever, and gives back what they have left. Nothing
+    /// runs while there is nothing to do.
     pub(super) async fn look_after(&self) {
         let mut leavings = Leavings::new();
         loop {
@@ -73,7 +76,7 @@ impl Awake {
             if leavings.are_due(self.count()) && memory::give_back() {
                 leavings.were_returned();
             }
-            leavings.add(self.wake_idle());
+            leavings.add(self.look());
         }
     }
 
@@ -83,13 +86,13 @@ impl Awake {
     }
 
     /// How many need not be looked through any more.
-    fn wake_idle(&self) -> usize {
+    fn look(&self) -> usize {
         let mut connections = self.connections.borrow_mut();
         let before = connections.len();
         connections.retain(|activity| {
             let idle = is_due(activity);
-            if idle {
-                activity.set_watched(false);
+            activity.set_watched(!idle);
+            if idle || activity.hearing().begin() {
                 activity.wake();
             }
             !idle && Rc::strong_count(activity) > 1
@@ -165,16 +168,17 @@ pub(super) async fn first_bytes(
         if activity.is_draining(cx) {
             return Poll::Ready(None);
         }
-        let mut room = [MaybeUninit::uninit(); FIRST_BYTES];
-        let mut first = ReadBuf::uninit(&mut room);
-        match Pin::new(&mut *stream).poll_read(cx, &mut first) {
-            Poll::Ready(Ok(())) if !first.filled().is_empty() => {
-                Poll::Ready(Some(Bytes::copy_from_slice(first.filled())))
+        ROOM.with_borrow_mut(|room| {
+            let mut first = ReadBuf::new(room);
+            match stream.poll_first(cx, &mut first) {
+                Poll::Ready(Ok(())) if !first.filled().is_empty() => {
+                    Poll::Ready(Some(Bytes::copy_from_slice(first.filled())))
+                }
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending if is_over(activity, deadline.as_mut(), cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
             }
-            Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending if is_over(activity, deadline.as_mut(), cx) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
+        })
     })
     .await
 }

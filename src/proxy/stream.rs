@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::batch::SMALL_BYTES;
+use super::socket::Socket;
 use super::wire::Wire;
 
 /// Most that is read at once, and most that waits to be written, on either side of one of so many connections. The same on
@@ -39,7 +40,7 @@ thread_local! {
 #[derive(Debug)]
 pub(super) enum Stream {
     /// Plain TCP.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// A socket file.
     Unix(UnixStream),
     /// TLS that we terminate.
@@ -56,6 +57,18 @@ impl Stream {
         let _ = self.with_tcp(|tcp| SockRef::from(tcp).set_tcp_keepalive(&probes));
     }
 
+    /// Reads what is there; the selector need not know of it for that.
+    pub(super) fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.socket().and_then(|socket| socket.read_at_once(room.initialize_unfilled())) {
+            Some(read) => Poll::Ready(read.map(|length| room.advance(length))),
+            None => Pin::new(self).poll_read(cx, room),
+        }
+    }
+
     /// Makes the coming close a reset, so that what was sent cannot be taken for the whole.
     pub(super) fn close_by_reset(&self) {
         let _ = self.with_tcp(|tcp| SockRef::from(tcp).set_linger(Some(Duration::ZERO)));
@@ -63,21 +76,31 @@ impl Stream {
 
     /// Whether nothing has come since it was read last, the end included, as far as can be told without a system call.
     pub(super) fn is_quiet(&self) -> bool {
-        self.plain_tcp().is_some_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
+        match self.socket() {
+            Some(socket) if !socket.is_fresh() => {
+                socket.watched().is_ok_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// The socket, if it is one of TCP with nothing between.
-    pub(super) fn plain_tcp(&self) -> Option<&TcpStream> {
+    pub(super) fn socket(&self) -> Option<&Socket> {
         match self {
-            Self::Tcp(tcp) => Some(tcp),
+            Self::Tcp(socket) => Some(socket),
             Self::Unix(_) | Self::TlsServer(_) | Self::TlsClient(_) => None,
         }
+    }
+
+    /// The same for who waits for something.
+    pub(super) fn plain_tcp(&self) -> Option<&TcpStream> {
+        self.socket().and_then(|socket| socket.watched().ok())
     }
 
     /// The socket alone, if it is one of TCP; whoever reads from it does without TLS.
     pub(super) fn into_tcp(self) -> Option<TcpStream> {
         match self {
-            Self::Tcp(tcp) => Some(tcp),
+            Self::Tcp(socket) => socket.into_watched().ok(),
             Self::TlsServer(tls) => tls.into_inner().0.into_tcp(),
             Self::TlsClient(tls) => tls.into_inner().0.into_tcp(),
             Self::Unix(_) => None,
@@ -87,7 +110,7 @@ impl Stream {
     /// Does something with the socket under it, if it is one of TCP.
     fn with_tcp<T>(&self, act: impl FnOnce(&TcpStream) -> T) -> Option<T> {
         match self {
-            Self::Tcp(tcp) => Some(act(tcp)),
+            Self::Tcp(socket) => socket.watched().ok().map(act),
             Self::TlsServer(tls) => tls.get_ref().0.with_tcp(act),
             Self::TlsClient(tls) => tls.get_ref().0.with_tcp(act),
             Self::Unix(_) => None,

@@ -29,7 +29,7 @@ impl Watched {
     /// withheld until it was made anew.
     pub(super) fn new(stream: Stream, early: Bytes, activity: Rc<Activity>, letters: Letters) -> Self {
         activity.set_withheld(false);
-        activity.set_plain(stream.plain_tcp().is_some());
+        activity.set_plain(stream.socket().is_some());
         activity.spelled().set(letters, &early);
         Self { line: Line::new(stream), early, activity, letters }
     }
@@ -100,6 +100,9 @@ impl AsyncRead for Watched {
             buf.put_slice(&self.early.split_to(length));
             self.activity.read_some(length);
             return Poll::Ready(Ok(()));
+        }
+        if self.line.is_fresh() && self.activity.goes_unheard() {
+            return Poll::Pending;
         }
         let before = buf.filled().len();
         self.line.belongs_to(cx.waker());

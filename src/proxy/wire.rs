@@ -22,7 +22,7 @@ pub(super) struct Wire {
 impl Wire {
     /// Over `socket`, of which `early` was read already.
     pub(super) fn new(socket: TcpStream, early: Bytes) -> Self {
-        Self { line: Line::new(Stream::Tcp(socket)), early }
+        Self { line: Line::new(Stream::Tcp(socket.into())), early }
     }
 
     /// Does something else with the socket.

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tls::Terminator;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::accept::{self, Spare};
+use super::accept::{self, Listener, Spare};
 use super::activity::Activity;
 use super::batch;
 use super::connect::Connector;
@@ -134,8 +133,8 @@ fn pool(((upstream, connector), setting): ((Upstream, Connector), Option<&'stati
     pool
 }
 
-fn open(assignment: Assignment, upstreams: &[Rc<Pool>]) -> io::Result<(TcpListener, Door)> {
-    let listener = TcpListener::from_std(assignment.socket)?;
+fn open(assignment: Assignment, upstreams: &[Rc<Pool>]) -> io::Result<(Listener, Door)> {
+    let listener = Listener::new(assignment.socket)?;
     let door = Door {
         panel: Rc::clone(&upstreams[assignment.upstream]),
         secure: assignment.tls.is_some(),

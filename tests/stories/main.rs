@@ -10,6 +10,7 @@ mod support;
 
 mod acme;
 mod alerts;
+mod at_once;
 mod challenges;
 mod commands;
 mod doctor;
