@@ -33,16 +33,22 @@ impl Socket {
         self.watched.get().is_none()
     }
 
+    /// Whether nothing has come since it was read last, the end included, as far as the selector has told.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.watched.get().is_some_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
+    }
+
     /// The socket for who waits for something.
     ///
     /// # Errors
     /// The selector does not take it; then it is closed.
     pub(super) fn watched(&self) -> io::Result<&TcpStream> {
-        if let Some(socket) = self.fresh.take() {
-            let socket = TcpStream::from_std(socket)?;
-            return Ok(self.watched.get_or_init(|| socket));
+        if let Some(socket) = self.watched.get() {
+            return Ok(socket);
         }
-        self.watched.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        let fresh = self.fresh.take().ok_or(io::ErrorKind::NotConnected)?;
+        let socket = TcpStream::from_std(fresh)?;
+        Ok(self.watched.get_or_init(|| socket))
     }
 
     /// The same for good.

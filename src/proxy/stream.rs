@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::batch::SMALL_BYTES;
@@ -76,12 +76,7 @@ impl Stream {
 
     /// Whether nothing has come since it was read last, the end included, as far as can be told without a system call.
     pub(super) fn is_quiet(&self) -> bool {
-        match self.socket() {
-            Some(socket) if !socket.is_fresh() => {
-                socket.watched().is_ok_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
-            }
-            Some(_) | None => false,
-        }
+        self.socket().is_some_and(Socket::is_quiet)
     }
 
     /// The socket, if it is one of TCP with nothing between.
