@@ -59,6 +59,7 @@ async fn flags_alone_are_enough_and_the_certificate_is_there_within_ten_seconds(
     assert_eq!(tls::addresses(&tls::leaf(&stream)), [http.ip()]);
     assert_eq!(status["certificate"]["fingerprint_sha256"], tls::fingerprint(&tls::leaf(&stream)));
     assert_eq!(Connection::over(stream).get("/in").await.text(), "the panel: GET /in HTTP/1.1");
+    visitor.has_come_often().await;
     visitor.was_always_answered().await;
 
     process.signal(Signal::TERM);
