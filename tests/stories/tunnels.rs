@@ -1,6 +1,6 @@
 //! Tunnels that carry much, stand still, or end badly.
 
-mod full;
+pub mod full;
 
 use std::sync::Arc;
 use std::time::Duration;

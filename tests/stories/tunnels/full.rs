@@ -112,13 +112,13 @@ impl Tunnel {
     /// Says one message after the other, until the socket takes less than the whole of one. Says what was said.
     async fn fill(&mut self) -> Vec<u8> {
         let mut said = pattern(MANY * MESSAGE);
-        let before = self.taken().await;
+        let before = taken(self.socket.0, self.socket.1).await;
         let mut whole = None;
         for number in 1..=MANY {
             let message = (number - 1) * MESSAGE..number * MESSAGE;
             self.speaker.send(&said[message.clone()]).await;
             self.is_handled().await;
-            let taken = self.taken().await - before;
+            let taken = taken(self.socket.0, self.socket.1).await - before;
             // As much as of the first one, which is more than a message with TLS.
             let whole = *whole.get_or_insert(taken);
             if taken < whole * number {
@@ -139,21 +139,6 @@ impl Tunnel {
         }
     }
 
-    /// Bytes that the door's socket has taken: those that have left it for good, and those that it holds.
-    async fn taken(&self) -> usize {
-        let (from, to) = (self.socket.0.to_string(), self.socket.1.to_string());
-        let mut command = Command::new("ss");
-        command.args(["-Htni", "src", &from, "dst", &to]);
-        let said = String::from_utf8(peer::run(command).await.stdout).unwrap();
-        let mut words = said.split_whitespace();
-        let held = words.nth(2).and_then(|word| word.parse::<usize>().ok());
-        let left = words.find_map(|word| word.strip_prefix("bytes_acked:")).map(str::parse::<usize>);
-        match (held, left) {
-            (Some(held), Some(Ok(left))) => held + left,
-            _ => panic!("not what ss says of one socket: {said}"),
-        }
-    }
-
     /// Now everything is read, and nothing more is said.
     async fn all_comes(&mut self, said: &[u8]) {
         let mut heard = 0;
@@ -165,6 +150,21 @@ impl Tunnel {
             assert!(said[heard..].starts_with(&piece), "others than were said, after {heard} bytes");
             heard += piece.len();
         }
+    }
+}
+
+/// Bytes that a socket, from the one address to the other, has taken: those that have left it for good, and those that it
+/// holds.
+pub async fn taken(from: SocketAddr, to: SocketAddr) -> usize {
+    let mut command = Command::new("ss");
+    command.args(["-Htni", "src", &from.to_string(), "dst", &to.to_string()]);
+    let said = String::from_utf8(peer::run(command).await.stdout).unwrap();
+    let mut words = said.split_whitespace();
+    let held = words.nth(2).and_then(|word| word.parse::<usize>().ok());
+    let left = words.find_map(|word| word.strip_prefix("bytes_acked:")).map(str::parse::<usize>);
+    match (held, left) {
+        (Some(held), Some(Ok(left))) => held + left,
+        _ => panic!("not what ss says of one socket: {said}"),
     }
 }
 
