@@ -16,23 +16,13 @@ use tokio::task::coop::unconstrained;
 use tokio_util::io::poll_read_buf;
 
 use super::line::Line;
+use super::reading::{ROOM_BYTES, Reading, Use};
 use super::sending::{Broken, Sending};
-use super::splice;
 use super::stream::Stream;
 use super::timer::Timer;
 use super::upload::Upload;
 use crate::policy::content::{Content, Piece};
 use crate::policy::head::{Head, Malformed};
-
-/// Most that is read at once where a head is waited for, of which most answers need no more. It is read into memory that
-/// the worker has for all its connections, and only what is left after the head is kept.
-const ROOM_BYTES: usize = 16 * 1024;
-
-/// Content that is no larger comes with its head.
-const SMALL_BYTES: u64 = ROOM_BYTES as u64;
-
-/// What is read where the head of a large answer is waited for: its head, and not much more.
-const HEAD_BYTES: usize = 1024;
 
 /// What is read at first of a content of unknown length.
 const FIRST_BYTES: usize = 8 * 1024;
@@ -56,30 +46,8 @@ pub(super) struct Link {
     most: usize,
     /// What is read at once of this one.
     piece: usize,
-    /// How large the last answer was.
-    last: Size,
-    /// What becomes of the next one if it is large.
-    use_of_large: Use,
-}
-
-/// What may become of a large content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// It is read.
-    Read,
-    /// It is moved from socket to socket.
-    Moved,
-}
-
-/// How large an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Size {
-    /// No larger than the room for heads.
-    Small,
-    /// Larger, or nobody knows.
-    Large,
-    /// So large that it is worth being moved.
-    WorthMoving,
+    /// How the next answer is to be read.
+    reading: Reading,
 }
 
 /// Where an exchange stands, as far as the answer goes.
@@ -146,15 +114,14 @@ impl Link {
             unread: BytesMut::new(),
             most,
             piece: 0,
-            last: Size::Small,
-            use_of_large: Use::Read,
+            reading: Reading::default(),
         }
     }
 
     /// Begins a request, of whose answer much use can be made like this.
     pub(super) fn begin(&mut self, head: &[u8], method: Method, upload: Option<Upload>, large: Use) {
         self.stage = Stage::Asked(method);
-        self.use_of_large = large;
+        self.reading.asked_for(if self.line.is_plain_tcp() { large } else { Use::Read });
         self.sending.begin(head, upload, &self.line);
     }
 
@@ -326,11 +293,7 @@ impl Link {
         let Stage::Asked(method) = &self.stage else { return Ok(()) };
         let content = Content::new(head.ending(method)?);
         let length = content.left().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        self.last = match content.left() {
-            Some(..=SMALL_BYTES) => Size::Small,
-            Some(splice::WORTH_BYTES..) => Size::WorthMoving,
-            Some(_) | None => Size::Large,
-        };
+        self.reading.came(content.left());
         self.piece = length.unwrap_or(FIRST_BYTES).min(self.most);
         self.stage = Stage::Answering { content, persists: head.persists() };
         Ok(())
@@ -344,9 +307,9 @@ impl Link {
                 self.unread.advance(head.length);
                 return Poll::Ready(Ok(head));
             }
-            if self.is_read_at_once() || !self.unread.is_empty() {
+            if self.reading.is_at_once() || !self.unread.is_empty() {
                 let before = self.unread.len();
-                self.unread.reserve(if self.is_read_at_once() { self.most } else { ROOM_BYTES });
+                self.unread.reserve(if self.reading.is_at_once() { self.most } else { ROOM_BYTES });
                 let read = ready!(self.poll_read(&mut Context::from_waker(Waker::noop())));
                 if !matches!(read, Ok(1..)) {
                     return Poll::Ready(Err(ExchangeError::Silence(read.err())));
@@ -360,25 +323,10 @@ impl Link {
         }
     }
 
-    /// Whether the content, if it is like the last one, is to be read with its head.
-    fn is_read_at_once(&self) -> bool {
-        self.last != Size::Small && !self.is_left_to_move()
-    }
-
-    /// Whether the content, if it is like the last one, is to stay where it can be moved from.
-    fn is_left_to_move(&self) -> bool {
-        self.last == Size::WorthMoving && self.use_of_large == Use::Moved && self.line.is_plain_tcp()
-    }
-
-    /// What is read at once where a head is waited for.
-    fn room_bytes(&self) -> usize {
-        if self.is_left_to_move() { HEAD_BYTES } else { ROOM_BYTES }
-    }
-
     /// The same, where nothing of it was read yet. If it is not whole, it is kept.
     fn poll_head_in_room(&mut self) -> Poll<Result<Option<Head>, ExchangeError>> {
         ROOM.with_borrow_mut(|room| {
-            let mut read = ReadBuf::new(&mut room[..self.room_bytes()]);
+            let mut read = ReadBuf::new(&mut room[..self.reading.room_bytes()]);
             ready!(self.line.poll_read(&mut read)).map_err(|error| ExchangeError::Silence(Some(error)))?;
             let bytes = read.filled();
             if bytes.is_empty() {

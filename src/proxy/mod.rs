@@ -21,6 +21,7 @@ mod now;
 mod park;
 mod pool;
 mod preface;
+mod reading;
 mod relay;
 mod reread;
 mod respond;

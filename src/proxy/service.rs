@@ -22,7 +22,7 @@ use super::body::{ResponseBody, Watcher};
 use super::forward::{self, Outbound};
 use super::gate::TunnelPlace;
 use super::inbound::Inbound;
-use super::link::Use;
+use super::reading::Use;
 use super::respond;
 use super::timer::Timer;
 use super::tunnel::Side;
