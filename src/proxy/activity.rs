@@ -365,8 +365,9 @@ impl Activity {
     /// Everything that was written has left, or is about to.
     pub(super) fn flushed(&self) {
         self.flushes.set(self.flushes.get().wrapping_add(1));
-        if self.held_up.take() {
-            self.wake(); // the body waits for it
+        // The body waits for it, or hyper waits for a word of the client that nobody listens to.
+        if self.held_up.take() || self.phase.get() == Phase::Flushing && self.hearing.begin() {
+            self.wake();
         }
         match self.phase.get() {
             Phase::Flushing if self.ahead.get() => self.enter(Phase::Head, self.limits.header_timeout),

@@ -35,3 +35,61 @@ impl Hearing {
         was
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
+    use std::time::Duration;
+
+    use super::super::activity::Activity;
+    use crate::config::Limits;
+
+    /// A task that counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn connection() -> (Rc<Activity>, Arc<Task>) {
+        let (activity, task) = (Activity::new(Rc::new(Limits::default())), Arc::<Task>::default());
+        activity.is_draining(&Context::from_waker(&Waker::from(Arc::clone(&task))));
+        (activity, task)
+    }
+
+    #[test]
+    fn the_next_request_is_listened_for_as_soon_as_the_answer_has_left() {
+        let (activity, task) = connection();
+        activity.head_began();
+        assert!(!activity.goes_unheard(), "more of a head is waited for");
+        activity.request_began(false);
+        activity.request_sent(Duration::from_secs(1));
+        assert!(activity.goes_unheard());
+        activity.response_began(false);
+        assert!(activity.goes_unheard());
+        activity.response_ended();
+        activity.flushed();
+        assert_eq!(task.0.load(Ordering::Relaxed), 1, "it does not wait for the next look");
+        assert!(!activity.goes_unheard());
+
+        activity.request_began(false);
+        assert!(!activity.goes_unheard(), "it is heard for good");
+    }
+
+    #[test]
+    fn a_body_is_listened_for() {
+        let (activity, task) = connection();
+        activity.request_began(true);
+        assert!(!activity.goes_unheard());
+        activity.response_began(false);
+        activity.response_ended();
+        activity.flushed();
+        assert_eq!(task.0.load(Ordering::Relaxed), 0);
+    }
+}
