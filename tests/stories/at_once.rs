@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::support::client::Connection;
 use crate::support::doorman::{Doorman, Settings};
 use crate::support::recorder::Recorder;
-use crate::support::until;
+use crate::support::{pattern, until};
 
 const SOON: Duration = Duration::from_secs(10);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -130,7 +130,7 @@ async fn a_body_goes_on_up_while_its_early_answer_comes_down() {
 #[tokio::test]
 async fn a_large_answer_to_who_does_not_read_at_first_is_whole() {
     const LENGTH: usize = 16 * 1024 * 1024;
-    let body: Vec<u8> = (0..LENGTH).map(|at| (at % 251) as u8).collect();
+    let body = pattern(LENGTH);
     for connection in ["keep-alive", "close"] {
         let mut scene =
             Scene::begin(&format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n")).await;
