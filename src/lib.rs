@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::control::Issuer;
+use crate::control::{Answers, Issuer};
 use crate::proxy::{Plane, StartError, WorkerDied};
 use crate::shared::stats::{Counters, Stats};
 use crate::shared::{challenges, clock, listeners, tls};
@@ -70,6 +70,7 @@ pub fn run(mut config: Config, issuer: Issuer, shutdown: &CancellationToken) -> 
     let started_at = clock::now();
     cap_by_descriptors(&mut config);
     let (publisher, lookup) = challenges::table();
+    let answers = Answers::of_before(&config, issuer, publisher); // before anybody can come and ask
     let (certificate, served) = tls::served();
     let (told, listeners) = listeners::board();
     let counters: Vec<_> = (0..config.http.workers).map(|_| Arc::new(Counters::default())).collect();
@@ -81,7 +82,7 @@ pub fn run(mut config: Config, issuer: Issuer, shutdown: &CancellationToken) -> 
     let control = control::spawn(control::Context {
         config,
         issuer,
-        challenges: publisher,
+        answers,
         served: certificate,
         listeners,
         stats,

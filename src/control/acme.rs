@@ -1,6 +1,7 @@
 //! One order at an ACME CA, from the account to the checked certificate. The only module that knows the library.
 
 mod account;
+mod answers;
 mod authorize;
 mod error;
 mod patience;
@@ -22,7 +23,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-pub(crate) use self::authorize::Answers;
+pub use self::answers::Answers;
 use self::authorize::way_of;
 pub(crate) use self::error::IssueError;
 use self::patience::with_patience;
@@ -37,7 +38,6 @@ use super::store::{Pending, Store};
 use super::when;
 use crate::config::{IpCert, Profile};
 use crate::policy::failure::{Approach, Challenge};
-use crate::shared::challenges::Publisher;
 use crate::shared::clock;
 use crate::shared::listeners::Listeners;
 
@@ -81,8 +81,6 @@ pub(crate) struct Job {
     pub(crate) replaces: Option<String>,
     /// Where the account and the key are kept.
     pub(crate) store: Store,
-    /// Where tokens are published.
-    pub(crate) challenges: Publisher,
     /// What is published for the order in flight.
     pub(crate) answers: Answers,
     /// Our doors.
@@ -104,7 +102,7 @@ impl Job {
         if let Err(error) = &outcome
             && error.ends_the_order()
         {
-            self.answers.withdraw();
+            self.answers.withdraw().await;
             if error.spent_a_certificate().is_none() {
                 self.forget_pending().await?;
             }
@@ -208,7 +206,7 @@ impl Session<'_> {
                 OrderStatus::Invalid => return Err(self.why_invalid(order).await),
             }
         }
-        self.job.answers.withdraw();
+        self.job.answers.withdraw().await;
         self.download(order, key_pem).await
     }
 

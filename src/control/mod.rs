@@ -34,11 +34,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+pub use self::acme::Answers;
 use self::board::Board;
 use self::notify::Notifier;
 use self::store::Store;
 use crate::config::Config;
-use crate::shared::challenges;
 use crate::shared::listeners::Listeners;
 use crate::shared::stats::Stats;
 use crate::shared::tls;
@@ -78,8 +78,8 @@ pub struct Context {
     pub config: Config,
     /// Who issues certificates.
     pub issuer: Issuer,
-    /// Where challenge answers are published.
-    pub challenges: challenges::Publisher,
+    /// What the CA may be on its way to see.
+    pub answers: Answers,
     /// Where the pair goes that HTTPS listeners present.
     pub served: tls::Publisher,
     /// Which ports are ours.
@@ -177,7 +177,7 @@ fn live(context: &Rc<Context>) -> io::Result<()> {
             () = traffic::watch(context, &board) => {}
         }
     });
-    drop(tasks); // orders in flight end here, and withdraw their tokens
+    drop(tasks); // orders in flight end here; what is published for them stays
     runtime.shutdown_timeout(LAST_WRITES);
     Ok(())
 }

@@ -4,11 +4,12 @@
 //! live -> versions/000042        replaced by one rename
 //! versions/000042/               fullchain.pem, privkey.pem, origin.json
 //! pending.json state.json        each with a copy: pending.copy.json, state.copy.json
-//! account.json outbox.json history.json ca/
+//! account.json answers.json outbox.json history.json ca/
 //! ```
 //! A version is written under another name, synced, and renamed; so whoever looks sees a complete pair or the one
 //! before, and a kill at any moment leaves at most a leftover that the next start sweeps.
 
+mod answers;
 mod disk;
 mod export;
 mod history;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
 
+pub(crate) use self::answers::KeptAnswer;
 use self::disk::{Access, At};
 pub(crate) use self::export::export;
 use self::json::{json, put_aside};

@@ -1,36 +1,15 @@
 //! That an address is ours: its challenge is answered, the answer is seen through our own doors, and the CA is told.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use instant_acme::{AuthorizationStatus, ChallengeHandle, ChallengeStatus, ChallengeType, Order};
 
+use super::answers::Answer;
 use super::error::IssueError;
 use super::{POLL, Session, selfcheck, tls_alpn};
 use crate::control::board::Stage;
+use crate::control::store::KeptAnswer;
 use crate::policy::failure::Challenge;
-use crate::shared::challenges::Published;
-use crate::shared::clock;
-
-/// What is published for the order in flight, by address.
-///
-/// It outlives a try that breaks off, for the CA may have been told and be on its way: a token that is gone when it comes
-/// is a failed validation, and costs the order. The next try, which takes the order up, publishes the same again.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Answers(Rc<RefCell<HashMap<IpAddr, Published>>>);
-
-impl Answers {
-    /// The CA has come, or nothing waits for it any more.
-    pub(super) fn withdraw(&self) {
-        self.0.take();
-    }
-
-    fn keep(&self, ip: IpAddr, published: Published) {
-        self.0.borrow_mut().insert(ip, published);
-    }
-}
 
 /// A CA that was to be told that an answer is published.
 struct NotTold {
@@ -68,10 +47,7 @@ impl Session<'_> {
             }
             let mut challenge =
                 authorization.challenge(kind_of(way)).ok_or(IssueError::NoChallenge(ip, way))?;
-            match way {
-                Challenge::Http01 => self.token(ip, &challenge).await?,
-                Challenge::TlsAlpn01 => self.certificate(ip, &challenge).await?,
-            }
+            self.give(ip, &challenge).await?;
             // Else an earlier try said so already.
             if challenge.status == ChallengeStatus::Pending
                 && let Err(error) = self.ask(async || challenge.set_ready().await).await
@@ -125,30 +101,32 @@ impl Session<'_> {
         .await
     }
 
-    /// Publishes the token of an address, and fetches it.
-    async fn token(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<(), IssueError> {
-        let key_authorization = challenge.key_authorization();
-        let (token, answer) = (challenge.token.as_str(), key_authorization.as_str());
-        self.job.answers.keep(ip, self.job.challenges.publish(token, answer));
-        let doors: Vec<_> = selfcheck::doors(&self.job.listeners.load()).collect();
-        for address in doors {
-            let seen = selfcheck::fetch(address, ip, token, answer).await;
-            seen.map_err(|source| IssueError::SelfCheck { address, source })?;
-            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}"));
-        }
-        Ok(())
-    }
-
-    /// Presents the certificate that answers for an address, and looks at it.
-    async fn certificate(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<(), IssueError> {
-        let digest = challenge.key_authorization().digest();
-        let certificate = tls_alpn::certificate(ip, digest.as_ref(), clock::now())?;
-        self.job.answers.keep(ip, self.job.challenges.present(ip, &certificate));
-        let doors: Vec<_> = tls_alpn::doors(&self.job.listeners.load()).collect();
-        for address in doors {
-            let seen = tls_alpn::look(address, ip, &certificate).await;
-            seen.map_err(|source| IssueError::TlsCheck { address, source })?;
-            self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}, over TLS"));
+    /// Answers the challenge of an address, and sees that through our own doors.
+    async fn give(&self, ip: IpAddr, challenge: &ChallengeHandle<'_>) -> Result<(), IssueError> {
+        let (token, key_authorization) = (challenge.token.as_str(), challenge.key_authorization());
+        let answer = KeptAnswer {
+            ip,
+            way: self.job.way,
+            token: token.to_owned(),
+            key_authorization: key_authorization.as_str().to_owned(),
+        };
+        match self.job.answers.give(answer).await? {
+            Answer::Token => {
+                let doors: Vec<_> = selfcheck::doors(&self.job.listeners.load()).collect();
+                for address in doors {
+                    let seen = selfcheck::fetch(address, ip, token, key_authorization.as_str()).await;
+                    seen.map_err(|source| IssueError::SelfCheck { address, source })?;
+                    self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}"));
+                }
+            }
+            Answer::Certificate(certificate) => {
+                let doors: Vec<_> = tls_alpn::doors(&self.job.listeners.load()).collect();
+                for address in doors {
+                    let seen = tls_alpn::look(address, ip, &certificate).await;
+                    seen.map_err(|source| IssueError::TlsCheck { address, source })?;
+                    self.job.board.step(Stage::TokenChecked, format!("{ip} through {address}, over TLS"));
+                }
+            }
         }
         Ok(())
     }

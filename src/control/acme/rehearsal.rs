@@ -3,7 +3,7 @@
 use instant_acme::{Order, OrderStatus};
 
 use super::error::IssueError;
-use super::{Answers, Job, Session};
+use super::{Job, Session};
 use crate::config::Directory;
 use crate::policy::failure::{Approach, staging_of};
 
@@ -18,7 +18,7 @@ impl Job {
             Directory { url: staging.to_owned(), ca_file: self.config.directory.ca_file.clone() };
         job.config.eab = None;
         (job.approach, job.replaces) = (Approach::Straight, None);
-        job.answers = Answers::default(); // withdrawn when this returns
+        job.answers = self.answers.apart(); // withdrawn when this returns
         match job.validated().await {
             Ok(()) => Ok(()),
             Err(error) if error.is_a_failed_validation() => Err(IssueError::Rehearsal(Box::new(error))),

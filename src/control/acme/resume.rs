@@ -122,6 +122,7 @@ impl Job {
     }
 
     pub(super) async fn forget_pending(&self) -> Result<(), IssueError> {
+        self.answers.withdraw().await;
         Ok(self.store.off_thread(Store::forget_pending).await?)
     }
 

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::install::InstallError;
 use crate::config::{self, IpCert, Language, Profile};
 use crate::control::acme::{
-    Answers, Issuance, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
+    Issuance, IssueError, Job, RenewalInfo, RenewalInfoError, ask_renewal_info, is_a_way_of_tls,
 };
 use crate::control::board::{Board, Stage};
 use crate::control::chain::Chain;
@@ -89,8 +89,7 @@ impl Orders {
                 way: Challenge::Http01,
                 replaces: None,
                 store: store.clone(),
-                challenges: context.challenges.clone(),
-                answers: Answers::default(),
+                answers: context.answers.clone(),
                 listeners: context.listeners.clone(),
                 board: Rc::clone(board),
             })),

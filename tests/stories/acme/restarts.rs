@@ -117,6 +117,30 @@ async fn an_order_that_the_ca_gave_up_while_nobody_listened_is_a_failed_validati
 }
 
 #[tokio::test]
+async fn what_the_ca_comes_to_see_after_kill_9_is_there_though_the_order_is_not_heard_of_yet() {
+    let way = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = way.local_addr().unwrap().port();
+    let mut faulty =
+        Faulty::of(|terms| Terms { http_port: here, ..terms }, |settings| settings, |_| {}).await;
+    let address = faulty.door.http().await;
+    let (ca, _) = way.accept().await.unwrap();
+    faulty.door.process.kill();
+    faulty.proxy.break_down(Fault::page(500, "", "down"));
+
+    let first = until("the port is open", ORDER, async || TcpStream::connect(address).await.ok());
+    let (first, ()) = tokio::join!(first, faulty.door.start_again());
+    tokio::spawn(joined(ca, first));
+    let others = tokio::spawn(leads_to(way, address)); // it comes from several places
+
+    until("the CA is content", ORDER, async || (faulty.pebble.count("set VALID") > 0).then_some(())).await;
+    assert_eq!(faulty.proxy.asked(Resource::NewOrder), 1);
+    faulty.heals().await;
+    assert_eq!((faulty.proxy.asked(Resource::NewOrder), faulty.pebble.issued()), (1, 1), "it went on");
+    assert!(!faulty.door.stored("answers.json").exists(), "nobody comes any more");
+    others.abort();
+}
+
+#[tokio::test]
 async fn an_order_in_flight_whose_file_is_damaged_goes_on_with_the_copy() {
     for held in [Resource::Finalize, Resource::Certificate] {
         let mut faulty = in_flight(held).await;
@@ -199,10 +223,13 @@ async fn a_forced_renewal_makes_a_new_order_where_the_one_of_before_was_given_up
 
 /// Passes on whatever comes.
 async fn leads_to(listener: TcpListener, to: SocketAddr) {
-    while let Ok((mut from, _)) = listener.accept().await {
-        let mut to = TcpStream::connect(to).await.unwrap();
-        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+    while let Ok((from, _)) = listener.accept().await {
+        tokio::spawn(joined(from, TcpStream::connect(to).await.unwrap()));
     }
+}
+
+async fn joined(mut one: TcpStream, mut other: TcpStream) {
+    let _ = tokio::io::copy_bidirectional(&mut one, &mut other).await; // either may be cut off
 }
 
 #[tokio::test]
