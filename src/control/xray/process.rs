@@ -32,28 +32,24 @@ pub(super) struct Behind {
     pub(super) joined: usize,
 }
 
-/// Who listens on these ports. Without root those of other users are found by their name only.
+/// Who listens on these ports beside us, who may be steering their connections. Without root those of other users are
+/// found by their name only.
 pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Behind> {
     let mut sockets: BTreeMap<u16, Vec<Listening>> = BTreeMap::new();
     let all = sockets::listening().unwrap_or_default();
-    for socket in all.into_iter().filter(|socket| ports.contains(&socket.address.port())) {
+    let ours = Process::myself().ok().and_then(|myself| inodes(&myself)).unwrap_or_default();
+    let others = all.into_iter().filter(|socket| !ours.contains(&socket.inode));
+    for socket in others.filter(|socket| ports.contains(&socket.address.port())) {
         sockets.entry(socket.address.port()).or_default().push(socket);
     }
     let mut found: BTreeMap<u16, Behind> = BTreeMap::new();
     let mut named = Vec::new();
     for process in all_processes().into_iter().flatten().flatten() {
         let Some(owner) = Owner::of(&process) else { continue };
-        let Ok(descriptors) = process.fd() else {
+        let Some(inodes) = inodes(&process) else {
             named.extend(owner.program.starts_with(NAME).then_some(owner));
             continue;
         };
-        let inodes: HashSet<u64> = descriptors
-            .flatten()
-            .filter_map(|descriptor| {
-                let FDTarget::Socket(inode) = descriptor.target else { return None };
-                Some(inode)
-            })
-            .collect();
         for (port, _) in sockets.iter().filter(|(_, its)| its.iter().any(|it| inodes.contains(&it.inode))) {
             found.entry(*port).or_default().owners.push(owner.clone());
         }
@@ -66,6 +62,15 @@ pub(super) fn listening(ports: &[u16]) -> BTreeMap<u16, Behind> {
         }
     }
     found
+}
+
+/// The sockets of a process, if it shows them.
+fn inodes(process: &Process) -> Option<HashSet<u64>> {
+    let sockets = process.fd().ok()?.flatten().filter_map(|descriptor| {
+        let FDTarget::Socket(inode) = descriptor.target else { return None };
+        Some(inode)
+    });
+    Some(sockets.collect())
 }
 
 fn joined(sockets: &[Listening]) -> usize {
@@ -143,6 +148,12 @@ impl Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_of_ours_beside_those_of_xray_is_nobody_who_shares_its_port() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(listening(&[listener.local_addr().unwrap().port()]), BTreeMap::new());
+    }
 
     #[test]
     fn without_root_as_many_of_one_name_are_named_as_listeners_joined_each_other() {
