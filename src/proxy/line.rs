@@ -163,10 +163,8 @@ impl Line {
     /// What fails here fails again where it can be told.
     fn try_write(&self, piece: &[u8]) -> io::Result<usize> {
         let more = if self.0.goes_on.get() { SendFlags::MORE } else { SendFlags::empty() };
-        match self.0.stream.borrow().as_ref().and_then(Stream::socket) {
-            Some(socket) => socket.try_send(piece, SendFlags::NOSIGNAL | more),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let sent = self.with_socket(|socket| socket.try_send(piece, SendFlags::NOSIGNAL | more));
+        sent.ok_or(io::ErrorKind::NotConnected)?
     }
 
     /// Sends all that was written.
@@ -200,14 +198,23 @@ impl Line {
         polled
     }
 
+    /// Whether something has come over a socket of TCP, with nothing between, that was not read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.with_socket(Socket::has_unread).unwrap_or(false)
+    }
+
     /// Whether it is a socket of TCP with nothing between.
     pub(super) fn is_plain_tcp(&self) -> bool {
-        self.0.stream.borrow().as_ref().and_then(Stream::socket).is_some()
+        self.with_socket(|_| ()).is_some()
     }
 
     /// Whether nothing was waited for on it yet.
     pub(super) fn is_fresh(&self) -> bool {
-        self.0.stream.borrow().as_ref().and_then(Stream::socket).is_some_and(Socket::is_fresh)
+        self.with_socket(Socket::is_fresh).unwrap_or(false)
+    }
+
+    fn with_socket<T>(&self, act: impl FnOnce(&Socket) -> T) -> Option<T> {
+        self.0.stream.borrow().as_ref().and_then(Stream::socket).map(act)
     }
 
     /// Does something else with the socket, if it is one of TCP with nothing between.

@@ -7,9 +7,11 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::io::ioctl_fionread;
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -65,6 +67,11 @@ impl Socket {
         done(self.at_once(|socket| socket.read(room)))
     }
 
+    /// Whether something has come that was not read. The end is nothing.
+    pub(super) fn has_unread(&self) -> bool {
+        self.with(|socket| Ok(ioctl_fionread(socket)?)).is_ok_and(|unread| unread > 0)
+    }
+
     /// Sends what can be sent at once, without the C library, which would look after the cancelling of threads.
     ///
     /// # Errors
@@ -76,6 +83,14 @@ impl Socket {
         let sent = socket.try_io(Interest::WRITABLE, || Ok(send(socket, piece, flags)?));
         // Of one that it got to know a moment ago, the selector has not told yet that it can be written to.
         done(sent).unwrap_or_else(|| Ok(send(socket, piece, flags)?))
+    }
+
+    /// Does something for which nothing has to be known of the socket.
+    fn with<T>(&self, act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        match self.watched.get() {
+            Some(socket) => act(socket.as_fd()),
+            None => self.at_once(|socket| act(socket.as_fd())),
+        }
     }
 
     /// Does something with a socket that is fresh; any other has to be waited for.
@@ -154,5 +169,29 @@ impl fmt::Debug for Socket {
 impl From<TcpStream> for Socket {
     fn from(socket: TcpStream) -> Self {
         Self { fresh: Cell::default(), watched: OnceCell::from(socket) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client, and the door's side of its connection.
+    fn connection() -> (net::TcpStream, Socket) {
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        (client, Socket::accepted(socket))
+    }
+
+    #[test]
+    fn what_came_is_unread_until_it_is_read_and_the_end_is_nothing() {
+        let (mut client, socket) = connection();
+        client.write_all(b"word").unwrap();
+        assert!(socket.has_unread());
+        assert_eq!(socket.read_at_once(&mut [0; 8]).unwrap().unwrap(), 4);
+        client.shutdown(net::Shutdown::Write).unwrap();
+        assert!(!socket.has_unread());
     }
 }

@@ -159,6 +159,9 @@ impl AsyncWrite for Watched {
         }
         self.line.belongs_to(cx.waker());
         if self.line.is_plain_tcp() {
+            if self.line.has_unread() {
+                self.activity.left_unread(); // a close now would be a reset, and what waits for it would be lost
+            }
             return match self.activity.has_unread() {
                 true => self.line.poll_sent(),
                 false => self.line.poll_last(), // it is closed right after this, which says the same

@@ -90,6 +90,17 @@ async fn who_comes_with_a_request_may_send_another_and_is_told_the_end() {
 }
 
 #[tokio::test]
+async fn what_comes_behind_the_last_request_does_not_take_its_answer_along() {
+    for last in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"] {
+        let mut scene = Scene::begin(last).await;
+        scene.panel_is_asked("GET / ").await;
+        scene.client.send("\r\n").await;
+        scene.is_answered().await;
+        assert!(scene.client.rest().await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn two_requests_that_come_with_a_connection_are_answered_in_turn() {
     let mut scene = Scene::begin(&format!("{GET}GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")).await;
     scene.panel_is_asked("GET / ").await;
