@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -196,6 +197,14 @@ impl Line {
         };
         self.0.unsent.replace(unsent);
         polled
+    }
+
+    /// Writes in some other way what can be written at once, to a socket of TCP with nothing between.
+    pub(super) fn write_at_once(
+        &self,
+        write: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.with_socket(|socket| socket.try_write(write)).ok_or(io::ErrorKind::NotConnected)?
     }
 
     /// Whether something has come over a socket of TCP, with nothing between, that was not read.

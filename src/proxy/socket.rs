@@ -77,12 +77,23 @@ impl Socket {
     /// # Errors
     /// Nothing can be, or the connection has failed.
     pub(super) fn try_send(&self, piece: &[u8], flags: SendFlags) -> io::Result<usize> {
-        let Some(socket) = self.watched.get() else {
-            return self.at_once(|socket| Ok(send(socket, piece, flags)?));
-        };
-        let sent = socket.try_io(Interest::WRITABLE, || Ok(send(socket, piece, flags)?));
+        let send = |socket: BorrowedFd<'_>| Ok(send(socket, piece, flags)?);
         // Of one that it got to know a moment ago, the selector has not told yet that it can be written to.
-        done(sent).unwrap_or_else(|| Ok(send(socket, piece, flags)?))
+        done(self.try_write(send)).unwrap_or_else(|| self.with(send))
+    }
+
+    /// Writes in some other way what can be written at once.
+    ///
+    /// # Errors
+    /// Nothing can be, as far as is known, or the connection has failed.
+    pub(super) fn try_write(
+        &self,
+        write: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self.watched.get() {
+            Some(socket) => socket.try_io(Interest::WRITABLE, || write(socket.as_fd())),
+            None => self.with(write),
+        }
     }
 
     /// Does something for which nothing has to be known of the socket.
@@ -183,6 +194,18 @@ mod tests {
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
         (client, Socket::accepted(socket))
+    }
+
+    #[test]
+    fn the_selector_need_not_know_of_it_for_what_is_done_at_once() {
+        let (mut client, socket) = connection();
+        let hello = |socket: BorrowedFd<'_>| Ok(send(socket, b"hello", SendFlags::empty())?);
+        assert_eq!(socket.try_write(hello).unwrap(), 5);
+        let mut room = [0; 5];
+        client.read_exact(&mut room).unwrap();
+        assert_eq!(&room, b"hello");
+        assert!(!socket.has_unread());
+        assert!(socket.is_fresh());
     }
 
     #[test]

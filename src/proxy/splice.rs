@@ -97,10 +97,8 @@ fn through(
     };
     let mut left = length;
     while left > 0 && to.poll_sent_before_more()?.is_ready() {
-        let written = to.with_plain_tcp(|to| {
-            to.try_io(Interest::WRITABLE, || Ok(pipe::splice(&pipe.out, None, to, None, left, flags)?))
-        });
-        match written.unwrap_or(Ok(0)) {
+        let written = to.write_at_once(|to| Ok(pipe::splice(&pipe.out, None, to, None, left, flags)?));
+        match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => left -= written?,
