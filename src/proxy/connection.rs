@@ -22,7 +22,7 @@ use super::gate::{Place, TunnelPlace};
 use super::inbound;
 use super::line::Line;
 use super::now;
-use super::park::{self, Awake, Counted};
+use super::park::{self, Counted};
 use super::preface::{self, Next};
 use super::service::{Client, Peer, Protocol};
 use super::socket::Socket;
@@ -228,7 +228,7 @@ async fn http1(
         move |request| client.call(request)
     });
     let mut connection = builder.serve_connection(TokioIo::new(watched), service);
-    let end = converse(&mut connection, &activity, deadline, &worker.awake).await;
+    let end = converse(&mut connection, &activity, deadline, worker).await;
     let upstream = client.tunnel.take();
     let parts = connection.into_parts();
     drop(activity.relay().take()); // of a body that did not reach its end
@@ -289,7 +289,7 @@ async fn converse<S>(
     connection: &mut http1::Connection<TokioIo<Watched>, S>,
     activity: &Rc<Activity>,
     mut deadline: Pin<&mut Sleep>,
-    awake: &Awake,
+    worker: &Worker,
 ) -> End
 where
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = super::body::ResponseBody>,
@@ -298,6 +298,9 @@ where
     let mut told = false;
     poll_fn(|cx| {
         now::tick();
+        if worker.roster().is_cut() {
+            return Poll::Ready(End::Cut);
+        }
         if activity.is_draining(cx) && !told {
             told = true;
             Pin::new(&mut *connection).graceful_shutdown();
@@ -319,7 +322,7 @@ where
                 return Poll::Ready(if result.is_ok() { End::Parked } else { End::Cut });
             }
         }
-        awake.watch(activity);
+        worker.awake.watch(activity);
         while park::is_over(activity, deadline.as_mut(), cx) {
             // The request may still answer for itself: a late upstream is a 504, a late body a 408.
             let answers = matches!(activity.phase(), Phase::Waiting | Phase::Upload);

@@ -180,6 +180,8 @@ pub(super) struct Roster {
     open: RefCell<HashMap<u64, Rc<Activity>>>,
     next: Cell<u64>,
     draining: Cell<bool>,
+    /// Requests in flight have no more time.
+    cut: Cell<bool>,
     left: Notify,
 }
 
@@ -195,6 +197,11 @@ impl Roster {
         Entry { roster: self, id }
     }
 
+    /// Whether requests in flight have no more time. An answer that is not whole must not look so then.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
     /// Asks all to end, and waits while requests are in flight, but not for long.
     async fn farewell(&self) {
         self.draining.set(true);
@@ -207,7 +214,10 @@ impl Roster {
             }
         };
         if tokio::time::timeout(FAREWELL, all_answered).await.is_err() {
-            debug!("requests in flight were cut");
+            debug!("requests in flight are cut");
+            self.cut.set(true);
+            self.open.borrow().values().for_each(|activity| activity.wake());
+            let _ = spawn_local(async {}).await; // its turn comes after theirs, too
         }
     }
 }

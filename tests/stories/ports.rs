@@ -4,9 +4,11 @@ mod holders;
 mod joiners;
 mod sandbox;
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use crate::support::client::{Connection, get};
@@ -182,4 +184,25 @@ async fn neither_a_tunnel_nor_a_download_keeps_it_from_ending() {
     door.process.signal(Signal::INT);
 
     assert!(door.process.ended(Duration::from_secs(10)).await.success());
+}
+
+#[tokio::test]
+async fn an_answer_of_which_only_the_end_tells_the_length_is_not_cut_so_that_it_looks_whole() {
+    let panel = Upstream::with(|mut client| async move {
+        client.head().await;
+        client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nbeginning\r\n").await;
+        client.rest().await;
+    })
+    .await;
+    let mut door = Doorman::start(&Settings::panel(panel.url())).await;
+    let mut client = Connection::open(door.http().await).await;
+    client.send("GET /endless HTTP/1.0\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.bytes(9).await, b"beginning");
+
+    door.process.signal(Signal::TERM);
+
+    let end = client.stream.read(&mut [0; 9]).await;
+    assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+    assert!(door.process.ended(SOON).await.success());
 }
