@@ -124,10 +124,10 @@ impl Activity {
         self.deadline.get() <= now::now()
     }
 
-    /// Whether nobody need listen to the client yet: all it can tell now is that it has left, and the answer may be sooner.
-    pub(super) fn goes_unheard(&self) -> bool {
+    /// Puts off listening to a client that can only tell that it leaves, as the answer may be sooner; says whether it does.
+    pub(super) fn puts_off_hearing(&self) -> bool {
         let (open, _) = self.streams.get();
-        open == 0 && self.is_busy() && self.hearing.is_put_off()
+        open == 0 && self.is_busy() && self.hearing.put_off()
     }
 
     pub(super) fn hearing(&self) -> &Hearing {

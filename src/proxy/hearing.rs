@@ -22,10 +22,11 @@ impl Hearing {
         self.body.set(body);
     }
 
-    /// Whether to listen can be put off; it is then.
-    pub(super) fn is_put_off(&self) -> bool {
-        self.put_off.set(!self.body.get() && !self.begun.get());
-        self.put_off.get()
+    /// Puts it off where it can be, and says whether it is.
+    pub(super) fn put_off(&self) -> bool {
+        let can_be = !self.body.get() && !self.begun.get();
+        self.put_off.set(can_be);
+        can_be
     }
 
     /// Puts it off no longer, and says whether it was.
@@ -67,26 +68,26 @@ mod tests {
     fn the_next_request_is_listened_for_as_soon_as_the_answer_has_left() {
         let (activity, task) = connection();
         activity.head_began();
-        assert!(!activity.goes_unheard(), "more of a head is waited for");
+        assert!(!activity.puts_off_hearing(), "more of a head is waited for");
         activity.request_began(false);
         activity.request_sent(Duration::from_secs(1));
-        assert!(activity.goes_unheard());
+        assert!(activity.puts_off_hearing());
         activity.response_began(false);
-        assert!(activity.goes_unheard());
+        assert!(activity.puts_off_hearing());
         activity.response_ended();
         activity.flushed();
         assert_eq!(task.0.load(Ordering::Relaxed), 1, "it does not wait for the next look");
-        assert!(!activity.goes_unheard());
+        assert!(!activity.puts_off_hearing());
 
         activity.request_began(false);
-        assert!(!activity.goes_unheard(), "it is heard for good");
+        assert!(!activity.puts_off_hearing(), "it is heard for good");
     }
 
     #[test]
     fn a_body_is_listened_for() {
         let (activity, task) = connection();
         activity.request_began(true);
-        assert!(!activity.goes_unheard());
+        assert!(!activity.puts_off_hearing());
         activity.response_began(false);
         activity.response_ended();
         activity.flushed();

@@ -204,7 +204,7 @@ impl Line {
         &self,
         write: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.with_socket(|socket| socket.try_write(write)).ok_or(io::ErrorKind::NotConnected)?
+        self.with_socket(|socket| socket.write_at_once(write)).ok_or(io::ErrorKind::NotConnected)?
     }
 
     /// Whether something has come over a socket of TCP, with nothing between, that was not read.
@@ -222,11 +222,12 @@ impl Line {
         self.with_socket(Socket::is_fresh).unwrap_or(false)
     }
 
-    fn with_socket<T>(&self, act: impl FnOnce(&Socket) -> T) -> Option<T> {
+    /// Does something with the socket, if it is one of TCP with nothing between.
+    pub(super) fn with_socket<T>(&self, act: impl FnOnce(&Socket) -> T) -> Option<T> {
         self.0.stream.borrow().as_ref().and_then(Stream::socket).map(act)
     }
 
-    /// Does something else with the socket, if it is one of TCP with nothing between.
+    /// The same for who waits for something.
     pub(super) fn with_plain_tcp<T>(&self, act: impl FnOnce(&TcpStream) -> T) -> Option<T> {
         self.0.stream.borrow().as_ref().and_then(Stream::plain_tcp).map(act)
     }

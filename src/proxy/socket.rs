@@ -21,45 +21,45 @@ pub(super) struct Socket {
     /// Until something is waited for.
     fresh: Cell<Option<net::TcpStream>>,
     /// From then on.
-    watched: OnceCell<TcpStream>,
+    registered: OnceCell<TcpStream>,
 }
 
 impl Socket {
     /// One that was just accepted and does not block.
     pub(super) fn accepted(socket: net::TcpStream) -> Self {
-        Self { fresh: Cell::new(Some(socket)), watched: OnceCell::new() }
+        Self { fresh: Cell::new(Some(socket)), registered: OnceCell::new() }
     }
 
     /// Whether nothing was waited for yet.
     pub(super) fn is_fresh(&self) -> bool {
-        self.watched.get().is_none()
+        self.registered.get().is_none()
     }
 
     /// Whether nothing has come since it was read last, the end included, as far as the selector has told.
     pub(super) fn is_quiet(&self) -> bool {
-        self.watched.get().is_some_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
+        self.registered.get().is_some_and(|tcp| tcp.try_io(Interest::READABLE, || Ok(())).is_err())
     }
 
     /// The socket for who waits for something.
     ///
     /// # Errors
     /// The selector does not take it; then it is closed.
-    pub(super) fn watched(&self) -> io::Result<&TcpStream> {
-        if let Some(socket) = self.watched.get() {
+    pub(super) fn registered(&self) -> io::Result<&TcpStream> {
+        if let Some(socket) = self.registered.get() {
             return Ok(socket);
         }
         let fresh = self.fresh.take().ok_or(io::ErrorKind::NotConnected)?;
         let socket = TcpStream::from_std(fresh)?;
-        Ok(self.watched.get_or_init(|| socket))
+        Ok(self.registered.get_or_init(|| socket))
     }
 
     /// The same for good.
     ///
     /// # Errors
     /// The selector does not take it; then it is closed.
-    pub(super) fn into_watched(self) -> io::Result<TcpStream> {
-        self.watched()?;
-        self.watched.into_inner().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    pub(super) fn into_registered(self) -> io::Result<TcpStream> {
+        self.registered()?;
+        self.registered.into_inner().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Reads what is there, if nothing was waited for yet.
@@ -69,7 +69,7 @@ impl Socket {
 
     /// Whether something has come that was not read. The end is nothing.
     pub(super) fn has_unread(&self) -> bool {
-        self.with(|socket| Ok(ioctl_fionread(socket)?)).is_ok_and(|unread| unread > 0)
+        !self.is_quiet() && self.with(|socket| Ok(ioctl_fionread(socket)?)).is_ok_and(|unread| unread > 0)
     }
 
     /// Sends what can be sent at once, without the C library, which would look after the cancelling of threads.
@@ -79,26 +79,29 @@ impl Socket {
     pub(super) fn try_send(&self, piece: &[u8], flags: SendFlags) -> io::Result<usize> {
         let send = |socket: BorrowedFd<'_>| Ok(send(socket, piece, flags)?);
         // Of one that it got to know a moment ago, the selector has not told yet that it can be written to.
-        done(self.try_write(send)).unwrap_or_else(|| self.with(send))
+        done(self.write_at_once(send)).unwrap_or_else(|| self.with(send))
     }
 
     /// Writes in some other way what can be written at once.
     ///
     /// # Errors
     /// Nothing can be, as far as is known, or the connection has failed.
-    pub(super) fn try_write(
+    pub(super) fn write_at_once(
         &self,
         write: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        match self.watched.get() {
+        match self.registered.get() {
             Some(socket) => socket.try_io(Interest::WRITABLE, || write(socket.as_fd())),
             None => self.with(write),
         }
     }
 
-    /// Does something for which nothing has to be known of the socket.
-    fn with<T>(&self, act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
-        match self.watched.get() {
+    /// Does something else, for which the selector need not know of the socket.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub(super) fn with<T>(&self, act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        match self.registered.get() {
             Some(socket) => act(socket.as_fd()),
             None => self.at_once(|socket| act(socket.as_fd())),
         }
@@ -112,9 +115,9 @@ impl Socket {
         outcome
     }
 
-    fn watched_mut(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.watched()?;
-        self.watched.get_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn registered_mut(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.registered()?;
+        self.registered.get_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -132,7 +135,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.watched_mut()?.poll_read(cx, buf)
+        self.registered_mut()?.poll_read(cx, buf)
     }
 }
 
@@ -141,7 +144,7 @@ impl AsyncWrite for Socket {
         if let Some(written) = done(self.at_once(|socket| socket.write(buf))) {
             return Poll::Ready(written);
         }
-        self.watched_mut()?.poll_write(cx, buf)
+        self.registered_mut()?.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -152,7 +155,7 @@ impl AsyncWrite for Socket {
         if let Some(written) = done(self.at_once(|socket| socket.write_vectored(bufs))) {
             return Poll::Ready(written);
         }
-        self.watched_mut()?.poll_write_vectored(cx, bufs)
+        self.registered_mut()?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -164,22 +167,22 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.at_once(|socket| socket.shutdown(net::Shutdown::Write)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.watched_mut()?.poll_shutdown(cx),
-            done => Poll::Ready(done),
+        if let Some(ended) = done(self.at_once(|socket| socket.shutdown(net::Shutdown::Write))) {
+            return Poll::Ready(ended);
         }
+        self.registered_mut()?.poll_shutdown(cx)
     }
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Socket").field(&self.watched.get()).finish()
+        f.debug_tuple("Socket").field(&self.registered.get()).finish()
     }
 }
 
 impl From<TcpStream> for Socket {
     fn from(socket: TcpStream) -> Self {
-        Self { fresh: Cell::default(), watched: OnceCell::from(socket) }
+        Self { fresh: Cell::default(), registered: OnceCell::from(socket) }
     }
 }
 
@@ -200,7 +203,7 @@ mod tests {
     fn the_selector_need_not_know_of_it_for_what_is_done_at_once() {
         let (mut client, socket) = connection();
         let hello = |socket: BorrowedFd<'_>| Ok(send(socket, b"hello", SendFlags::empty())?);
-        assert_eq!(socket.try_write(hello).unwrap(), 5);
+        assert_eq!(socket.write_at_once(hello).unwrap(), 5);
         let mut room = [0; 5];
         client.read_exact(&mut room).unwrap();
         assert_eq!(&room, b"hello");

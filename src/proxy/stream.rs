@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl Stream {
     pub(super) fn keep_alive(&self) {
         let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
         // Without it a dead tunnel merely stays open longer.
-        let _ = self.with_tcp(|tcp| SockRef::from(tcp).set_tcp_keepalive(&probes));
+        let _ = self.with_tcp(|tcp| SockRef::from(&tcp).set_tcp_keepalive(&probes));
     }
 
     /// Reads what is there; the selector need not know of it for that.
@@ -71,7 +72,7 @@ impl Stream {
 
     /// Makes the coming close a reset, so that what was sent cannot be taken for the whole.
     pub(super) fn close_by_reset(&self) {
-        let _ = self.with_tcp(|tcp| SockRef::from(tcp).set_linger(Some(Duration::ZERO)));
+        let _ = self.with_tcp(|tcp| SockRef::from(&tcp).set_linger(Some(Duration::ZERO)));
     }
 
     /// Whether nothing has come since it was read last, the end included, as far as can be told without a system call.
@@ -89,13 +90,13 @@ impl Stream {
 
     /// The same for who waits for something.
     pub(super) fn plain_tcp(&self) -> Option<&TcpStream> {
-        self.socket().and_then(|socket| socket.watched().ok())
+        self.socket().and_then(|socket| socket.registered().ok())
     }
 
     /// The socket alone, if it is one of TCP; whoever reads from it does without TLS.
     pub(super) fn into_tcp(self) -> Option<TcpStream> {
         match self {
-            Self::Tcp(socket) => socket.into_watched().ok(),
+            Self::Tcp(socket) => socket.into_registered().ok(),
             Self::TlsServer(tls) => tls.into_inner().0.into_tcp(),
             Self::TlsClient(tls) => tls.into_inner().0.into_tcp(),
             Self::Unix(_) => None,
@@ -103,12 +104,12 @@ impl Stream {
     }
 
     /// Does something with the socket under it, if it is one of TCP.
-    fn with_tcp<T>(&self, act: impl FnOnce(&TcpStream) -> T) -> Option<T> {
+    fn with_tcp(&self, act: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => socket.watched().ok().map(act),
+            Self::Tcp(socket) => socket.with(act),
             Self::TlsServer(tls) => tls.get_ref().0.with_tcp(act),
             Self::TlsClient(tls) => tls.get_ref().0.with_tcp(act),
-            Self::Unix(_) => None,
+            Self::Unix(_) => Ok(()),
         }
     }
 }

@@ -101,7 +101,7 @@ impl AsyncRead for Watched {
             self.activity.read_some(length);
             return Poll::Ready(Ok(()));
         }
-        if self.line.is_fresh() && self.activity.goes_unheard() {
+        if self.line.is_fresh() && self.activity.puts_off_hearing() {
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -162,10 +162,10 @@ impl AsyncWrite for Watched {
             if self.line.has_unread() {
                 self.activity.left_unread(); // a close now would be a reset, and what waits for it would be lost
             }
-            return match self.activity.has_unread() {
-                true => self.line.poll_sent(),
-                false => self.line.poll_last(), // it is closed right after this, which says the same
-            };
+            if self.activity.has_unread() {
+                return self.line.poll_sent();
+            }
+            return self.line.poll_last(); // it is closed right after this, which says the same
         }
         self.line.poll_shutdown()
     }

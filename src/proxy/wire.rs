@@ -1,6 +1,7 @@
 //! The socket under TLS, on which small records go out in batches.
 
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,8 +27,8 @@ impl Wire {
     }
 
     /// Does something else with the socket.
-    pub(super) fn with_tcp<T>(&self, act: impl FnOnce(&TcpStream) -> T) -> Option<T> {
-        self.line.with_plain_tcp(act)
+    pub(super) fn with_tcp(&self, act: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
+        self.line.with_socket(|socket| socket.with(act)).unwrap_or(Ok(()))
     }
 
     /// The socket, for good; what is in the batch goes out before.
