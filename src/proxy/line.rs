@@ -242,3 +242,102 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+    use tokio::task::coop::consume_budget;
+    use tokio::task::{LocalSet, yield_now};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A line, and its other side.
+    async fn line() -> (Line, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (Line::new(Stream::Tcp(near.unwrap().into())), far.unwrap().0)
+    }
+
+    /// Bytes that tell when some are missing, or come twice, or in another order.
+    fn bytes(length: usize) -> Vec<u8> {
+        (0_u64..).flat_map(u64::to_le_bytes).take(length).collect()
+    }
+
+    #[tokio::test]
+    async fn what_did_not_go_at_once_goes_later_and_in_order() {
+        let (line, mut far) = line().await;
+        let all = bytes(24 << 20);
+        let (first, second) = all.split_at(12 << 20);
+        first.chunks(SMALL_BYTES).for_each(|piece| line.send(piece));
+        assert!(!line.is_sent(), "the socket is full");
+        let mut arrived = vec![0; 1 << 20]; // some of it has room now
+        far.read_exact(&mut arrived).await.unwrap();
+        second.chunks(SMALL_BYTES).for_each(|piece| line.send(piece));
+        let reading = async {
+            while arrived.len() < all.len() {
+                far.read_buf(&mut arrived).await.unwrap();
+            }
+        };
+        let (sent, ()) = timeout(SOON, async { tokio::join!(line.sent(), reading) }).await.unwrap();
+        sent.unwrap();
+        assert!(line.is_sent() && arrived == all);
+    }
+
+    #[tokio::test]
+    async fn only_what_goes_before_more_waits_for_it() {
+        let (line, _far) = line().await;
+        let goes_on = |line: &Line| line.0.goes_on.get();
+        assert!(line.poll_sent_before_more().is_ready());
+        assert!(!goes_on(&line));
+        assert!(line.poll_last().is_ready());
+        assert!(goes_on(&line));
+    }
+
+    async fn read(line: &Line) {
+        let read = poll_fn(|cx| {
+            line.belongs_to(cx.waker());
+            line.poll_read(&mut ReadBuf::new(&mut [0; 8]))
+        });
+        read.await.unwrap();
+    }
+
+    async fn reads_nothing_now(line: &Line) -> bool {
+        poll_fn(|cx| Poll::Ready(pin!(read(line)).poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn who_had_to_give_way_hears_of_what_comes_after_that() {
+        let (line, mut far) = line().await;
+        let (waits, waited) = oneshot::channel();
+        let tasks = LocalSet::new();
+        let reader = tasks.spawn_local(async move {
+            read(&line).await;
+            poll_fn(|cx| {
+                while pin!(consume_budget()).poll(cx).is_ready() {}
+                assert!(pin!(read(&line)).poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            yield_now().await;
+            assert!(reads_nothing_now(&line).await);
+            waits.send(()).unwrap();
+            read(&line).await;
+        });
+        let story = async {
+            far.write_all(b"one").await.unwrap();
+            waited.await.unwrap();
+            far.write_all(b"two").await.unwrap();
+            timeout(SOON, reader).await.expect("it is woken").unwrap();
+        };
+        tasks.run_until(story).await;
+    }
+}

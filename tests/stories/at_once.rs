@@ -17,7 +17,7 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A door, the panel behind it, and a client whose first bytes came with its connection.
 struct Scene {
-    _door: Doorman,
+    door: Doorman,
     panel: Recorder,
     client: Connection<TcpStream>,
 }
@@ -26,13 +26,8 @@ impl Scene {
     async fn begin(bytes: &str) -> Self {
         let panel = Recorder::listen().await;
         let door = Doorman::start(&Settings::panel(&panel.url).set("http", "workers", 1)).await;
-        let http = door.http().await;
-        door.process.signal(Signal::STOP);
-        until("it stands still", SOON, async || stands_still(door.process.id()).then_some(())).await;
-        let mut client = Connection::open(http).await; // the kernel accepts it
-        client.send(bytes).await;
-        door.process.signal(Signal::CONT);
-        Self { _door: door, panel, client }
+        let client = ask(&door, bytes).await;
+        Self { door, panel, client }
     }
 
     /// Waits for the head of a request that begins like this.
@@ -53,6 +48,22 @@ impl Scene {
     }
 }
 
+/// A client whose first bytes the door finds with its connection.
+async fn ask(door: &Doorman, bytes: &str) -> Connection<TcpStream> {
+    let http = door.http().await;
+    stop(door).await;
+    let mut client = Connection::open(http).await; // the kernel accepts it
+    client.send(bytes).await;
+    door.process.signal(Signal::CONT);
+    client
+}
+
+/// Until SIGCONT.
+async fn stop(door: &Doorman) {
+    door.process.signal(Signal::STOP);
+    until("it stands still", SOON, async || stands_still(door.process.id()).then_some(())).await;
+}
+
 /// Whether all threads of a process are stopped.
 fn stands_still(process: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
@@ -70,6 +81,33 @@ async fn who_comes_with_a_request_and_leaves_cancels_it() {
     drop(scene.client);
 
     assert!(scene.panel.is_ended(SOON).await, "the panel still works for nobody");
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_to_who_leaves_is_not_among_what_others_get() {
+    const LARGE: usize = 1 << 20;
+    const SOME: usize = 100_000;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+    let mut scene = Scene::begin(GET).await;
+    for turn in 1..=5 {
+        scene.panel_is_asked("GET / ").await;
+        assert!(scene.panel.send(&[head.as_bytes(), &[b'-'; SOME]].concat()).await);
+        scene.client.head().await.unwrap();
+        scene.client.bytes(SOME).await;
+        stop(&scene.door).await;
+        scene.client.stream.set_zero_linger().unwrap();
+        drop(scene.client); // a reset
+        assert!(scene.panel.send(&[b'-'; SOME]).await);
+        scene.door.process.signal(Signal::CONT);
+        assert!(scene.panel.is_ended(SOON).await);
+
+        scene.client = ask(&scene.door, GET).await;
+        scene.panel_is_asked("GET / ").await;
+        let answer = [head.as_bytes(), &pattern(LARGE)].concat();
+        let (sent, answer) = tokio::join!(scene.panel.send(&answer), scene.client.answer());
+        assert!(sent && answer.body == pattern(LARGE), "other bytes came, turn {turn}");
+        scene.client = ask(&scene.door, GET).await;
+    }
 }
 
 #[tokio::test]

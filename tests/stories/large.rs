@@ -1,5 +1,6 @@
 //! Large bodies go from socket to socket: what holds for small ones holds for them.
 
+mod beside;
 mod ending;
 mod sizes;
 mod uploads;

@@ -139,4 +139,17 @@ mod tests {
         drop(answers);
         assert_eq!(lookup.answer("token of 192.0.2.1"), None);
     }
+
+    #[test]
+    fn what_belongs_to_an_order_that_is_over_by_now_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let answer = r#"{"ip": "192.0.2.1", "way": "http01", "token": "t", "key_authorization": "k"}"#;
+        let written = format!(r#"{{"at": "2020-01-01T00:00:00Z", "answers": [{answer}]}}"#);
+        std::fs::write(dir.path().join("answers.json"), written).unwrap();
+
+        let (publisher, lookup) = challenges::table();
+        let _answers = Answers::kept_in(Store::at(dir.path()), publisher);
+
+        assert_eq!(lookup.answer("t"), None);
+    }
 }
