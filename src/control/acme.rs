@@ -102,8 +102,9 @@ impl Job {
         if let Err(error) = &outcome
             && error.ends_the_order()
         {
-            self.answers.withdraw().await;
-            if error.spent_a_certificate().is_none() {
+            if error.spent_a_certificate().is_some() {
+                self.answers.withdraw().await;
+            } else {
                 self.forget_pending().await?;
             }
         }

@@ -121,6 +121,7 @@ impl Job {
         Ok(None)
     }
 
+    /// The order is over, and nobody comes to see anything for it.
     pub(super) async fn forget_pending(&self) -> Result<(), IssueError> {
         self.answers.withdraw().await;
         Ok(self.store.off_thread(Store::forget_pending).await?)
